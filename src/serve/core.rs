@@ -166,7 +166,7 @@ impl Core {
 
     /// Asks the keeper for an upgrade.
     pub(super) fn request_upgrade(&mut self) {
-        // The new program gets the earlier configuration, and tells of it.
+        // The new program gets the earlier configuration, and reports it.
         self.reloads.is_upgrading = true;
         self.server.give_trial_up();
         let now = self.now();

@@ -277,9 +277,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
             end.name()
         );
     }
-    for warning in token_warnings(&config) {
-        state.notices.push(warning);
-    }
+    state.notices.extend(token_warnings(&config));
     let (tls, dates) = match certificate::tls(&config.listen, &mut state)? {
         Some(InUse { config, dates }) => (Some(Rc::new(TlsConfig::new(config))), dates),
         None => (None, [].into()),
@@ -387,9 +385,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     if let Some(path) = socket.filter(|_| is_local) {
         crate::log::print(format_args!("listening on unix:{}\n", path.display()));
     }
-    if let Some(notice) = change_notice {
-        core.borrow_mut().notify_of_return(notice);
-    }
+    core.borrow_mut().notify_of_return(change_notice);
     if is_unconfirmed {
         reloader.request_return();
     }

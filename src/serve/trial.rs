@@ -254,7 +254,8 @@ impl Core {
 
 impl Core {
     /// Notifies administrators of a change that ended with an earlier server.
-    pub(super) fn notify_of_return(&mut self, notice: ConfigError) {
+    pub(super) fn notify_of_return(&mut self, notice: Option<ConfigError>) {
+        let Some(notice) = notice else { return };
         warning!("configuration: {}", notice);
         if self.server.config_state().0.is_none() {
             self.server.set_change_notice(notice.clone());

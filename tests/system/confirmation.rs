@@ -200,7 +200,7 @@ fn change_is_gone_with_its_notice_when_the_server_is_killed_while_services_stop_
     assert!(is_nice(&server, 9));
     assert!(!server.call("services/list").contains("edited"), "nobody has reloaded the file");
     assert!(confirm(&server).contains("no change waits"));
-    // It is told once.
+    // It is reported once.
     server.crash();
     assert!(!server.call("board/status").contains("not confirmed"));
     server.stop();

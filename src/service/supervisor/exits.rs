@@ -6,7 +6,7 @@ use super::super::record::{LeaderExit, Next, Run};
 use super::super::transition::{Event, Phase};
 use super::super::{
     Action, BoardEnd, CommandError, EndReason, Exit, GOOD_RUN, LastExit, PastRun, ProcessEvent, Program,
-    REBOOT_UPTIME, ServiceId, ServiceKind, SpawnError,
+    REBOOT_UPTIME, ServiceId, ServiceKind, SpawnError, SpawnStage,
 };
 use super::Supervisor;
 use crate::{error, info, warning};
@@ -59,6 +59,11 @@ impl Supervisor {
                 match phase {
                     Phase::Spawning => {
                         self.record_failed_start(service, self.failed_spawn(service, error), now);
+                    }
+                    // It was killed, perhaps after it had begun.
+                    Phase::Aborting => {
+                        entry.needs_finish |=
+                            program == Program::PreStart && error.stage == SpawnStage::Timeout;
                     }
                     Phase::CleaningUp => self.warn_not_started(service, program, error),
                     _ => {}

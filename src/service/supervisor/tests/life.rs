@@ -352,6 +352,24 @@ fn finish_follows_a_start_that_failed_after_pre_start() {
 }
 
 #[test]
+fn finish_follows_a_pre_start_that_was_killed_before_its_start_was_known() {
+    for (error, runs) in [(SpawnError::TIMEOUT, true), (MISSING, false)] {
+        let mut supervisor = stopped(|spec| {
+            with_pre_start(spec);
+            with_finish(spec);
+        });
+        command(&mut supervisor, Verb::Start, at(0));
+        drain(&mut supervisor);
+        command(&mut supervisor, Verb::Stop, at(1));
+        assert_eq!(actions(&mut supervisor), kill());
+        supervisor.handle_spawned(id(0), Err(error), at(1));
+        let finish = [run_program(0, Program::Finish)];
+        assert_eq!(actions(&mut supervisor), if runs { &finish[..] } else { &[] }, "{error:?}");
+        assert_eq!(state(&supervisor), if runs { Stopping } else { Stopped });
+    }
+}
+
+#[test]
 fn commands_during_finish_decide_what_follows() {
     let cleaning = |verb| {
         let mut supervisor = one_of(|spec| {

@@ -480,7 +480,12 @@ const PHASES: &[(&str, Way)] = &[
 ];
 
 /// Phases with a process that the next server does not have.
-const BEGIN_AGAIN: [&str; 3] = ["pre_start runs", "the program is being started", "finish is being started"];
+const BEGIN_AGAIN: [&str; 4] = [
+    "pre_start is being started",
+    "pre_start runs",
+    "the program is being started",
+    "finish is being started",
+];
 
 /// Change of a specification.
 type Change = fn(&mut Spec);
