@@ -31,6 +31,9 @@ pub trait Platform {
     /// of the first byte, counted since the start of the server, and the number of bytes.
     fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize);
 
+    /// Position of the first byte of the output of the latest run of a service.
+    fn output_start(&self, service: ServiceId) -> u64;
+
     /// Use of the processor and of memory by a running service with this name and leader.
     fn usage(&self, name: &str, leader: u32) -> Usage;
 

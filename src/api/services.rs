@@ -120,8 +120,7 @@ fn ended_at_once<'a>(
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     let page = cx.api.page.get_mut(..START_OUTPUT_BYTES).unwrap_or_default();
-    let (_, length) = cx.platform.copy_output(service, None, page);
-    let output = cx.api.page.get(..length).unwrap_or_default();
+    let output = newest_lines(service, usize::MAX, cx.platform, page);
     match cx.api.services.table().get(service) {
         Some(spec) => {
             let program = Program::Main;
@@ -225,8 +224,8 @@ pub(crate) fn lines_of<'a>(
     ServiceLog { from, next: from + output.len() as u64, lost, output }
 }
 
-/// Newest lines of a service, at most `lines` of them and no more than fit into `room`. The beginning of a
-/// line that is too long is left out.
+/// Newest lines of the latest run of a service, at most `lines` of them and no more than fit into `room`. The beginning of
+/// a line that is too long is left out.
 pub(crate) fn newest_lines<'r>(
     service: ServiceId,
     lines: usize,
@@ -234,8 +233,10 @@ pub(crate) fn newest_lines<'r>(
     room: &'r mut [u8],
 ) -> &'r [u8] {
     let (at, length) = platform.copy_output(service, None, room);
-    let page = room.get(..length).unwrap_or(&[]);
-    let text = match whole_lines(page, at > 0, true) {
+    let start = platform.output_start(service);
+    let earlier = start.saturating_sub(at) as usize;
+    let page = room.get(earlier.min(length)..length).unwrap_or(&[]);
+    let text = match whole_lines(page, at > start, true) {
         (_, []) => page,
         (_, text) => text,
     };

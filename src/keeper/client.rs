@@ -187,6 +187,12 @@ impl Processes {
     /// Requests the start of a program of a service. Its output is appended to that of earlier processes.
     pub fn spawn(&self, service: ServiceId, program: Program) {
         let index = service.index() as u8;
+        if let (Some(output), Program::PreStart | Program::Main) =
+            (self.services.get(service.index()), program)
+        {
+            output.drain();
+            output.buffer.borrow_mut().begin();
+        }
         self.request(Request::Spawn { slot: index, service: index, program });
     }
 
@@ -351,6 +357,11 @@ impl Processes {
         let output = self.services.get(service.index());
         debug_assert!(output.is_some(), "a service outside the table");
         output.map_or((0, 0), |output| output.buffer.borrow().copy(since, room))
+    }
+
+    /// Position of the first byte of the latest run of a service.
+    pub fn output_start(&self, service: ServiceId) -> u64 {
+        self.services.get(service.index()).map_or(0, |output| output.buffer.borrow().start())
     }
 
     /// Use of the processor and of memory by a service with this name and leader.

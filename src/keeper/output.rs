@@ -33,11 +33,13 @@ pub(super) struct TailBuffer {
     len: usize,
     /// Bytes written since the start of the server.
     written: u64,
+    /// Those of them before the latest run.
+    earlier: u64,
 }
 
 impl TailBuffer {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity].into_boxed_slice(), next: 0, len: 0, written: 0 }
+        Self { bytes: vec![0; capacity].into_boxed_slice(), next: 0, len: 0, written: 0, earlier: 0 }
     }
 
     /// Content in two slices, oldest bytes first.
@@ -51,6 +53,16 @@ impl TailBuffer {
 }
 
 impl TailBuffer {
+    /// Begins a run.
+    pub(super) fn begin(&mut self) {
+        self.earlier = self.written;
+    }
+
+    /// Position of the first byte of the latest run.
+    pub(super) fn start(&self) -> u64 {
+        self.earlier
+    }
+
     /// Copies bytes to `room`, from position `since` on, or the newest. Returns the position of the
     /// first byte, counted since the start of the server, and the number of bytes.
     pub(super) fn copy(&self, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {

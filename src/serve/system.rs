@@ -117,6 +117,10 @@ impl Platform for System {
         self.processes.copy_output(service, since, room)
     }
 
+    fn output_start(&self, service: ServiceId) -> u64 {
+        self.processes.output_start(service)
+    }
+
     fn usage(&self, name: &str, leader: u32) -> Usage {
         self.processes.usage(name, leader)
     }

@@ -58,6 +58,8 @@ fn start_that_pre_start_fails_has_its_reason_and_last_lines() {
     let expected = r#""reason": "job: pre_start: exit 3", "output": ["no card"]"#;
     assert!(answer.starts_with("fail") && answer.contains(expected), "{answer}");
     assert_eq!(until_state(&server, "job", "failed").last_exit, "pre_start: exit 3");
+    // Lines of an earlier run are none of it.
+    assert!(server.call("services/job/start").contains(expected));
     let answer = server.call("services/missing/start");
     assert!(answer.contains("missing: pre_start: cannot start /nowhere/at/all: No such file"), "{answer}");
 }

@@ -56,6 +56,10 @@ impl Platform for System {
         Ok(())
     }
 
+    fn output_start(&self, _: ServiceId) -> u64 {
+        0
+    }
+
     fn copy_output(&self, _: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
         let from = since.unwrap_or(OUTPUT.len().saturating_sub(room.len()) as u64);
         let output = OUTPUT.get(from as usize..).unwrap_or_default();

@@ -217,6 +217,10 @@ impl Platform for Keeper {
         Ok(())
     }
 
+    fn output_start(&self, _: ServiceId) -> u64 {
+        0
+    }
+
     fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
         let output = format!("words of {}\n", super::SERVICES[service.index()]);
         let from = since.unwrap_or(0).min(output.len() as u64);
