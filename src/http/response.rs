@@ -14,6 +14,8 @@ pub const CALL_HEAD_BYTES: usize = 480 + 2 * ORIGIN_BYTES;
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 const TEXT: &str = "text/plain; charset=utf-8";
+/// Type of metrics (OpenMetrics 1.0).
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 /// Type of the body of a problem (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
@@ -27,6 +29,8 @@ pub enum MediaType {
     Problem,
     /// Plain text.
     Text,
+    /// OpenMetrics.
+    Metrics,
     /// HTML of a service: a page of no origin and without scripts (`sandbox`), if a browser opens it.
     Html,
 }
@@ -220,6 +224,7 @@ pub fn write_call_head(
         MediaType::Json => "application/json",
         MediaType::Problem => PROBLEM,
         MediaType::Text => TEXT,
+        MediaType::Metrics => METRICS,
         MediaType::Html => "text/html; charset=utf-8",
     };
     let mut writer = ResponseWriter::new(out);

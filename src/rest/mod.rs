@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod content;
+mod metrics;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use core::fmt::Write as _;
 use heapless::String;
 
 pub use self::content::write;
+pub use self::metrics::{METRICS, ServerFigure, write_metrics};
 pub use self::problem::{code, detail, status};
 use crate::call::Parameters;
 use crate::http::Rejection;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::services::until_state;
 use crate::openapi::{check_answer, check_problem};
-use crate::support::device::{ADMIN, service, shell};
+use crate::support::device::{ADMIN, GUEST, service, shell};
 use crate::support::http::Response;
 use crate::support::{Device, Server};
 
@@ -303,4 +303,72 @@ fn tool_finds_no_answer_that_differs_from_the_description() {
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(report.contains("generated") && !report.contains("Tested: 0"), "{report}");
+}
+
+impl Server {
+    /// Metrics for the owner of a session.
+    #[track_caller]
+    fn metrics(&self, session: &str) -> String {
+        let response =
+            self.raw(&format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{}\r\n", bearer(session)));
+        assert_eq!(response.status, 200, "{response:?}");
+        let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert_eq!(response.header("content-type"), Some(media_type));
+        response.body
+    }
+}
+
+#[test]
+fn metrics_are_those_of_the_services_that_the_user_may_see() {
+    let secret = service("secret", &["/bin/false"], "autostart = true");
+    let server = Server::start(&Device::plain().with(&secret));
+    server.call("services/allowed/start");
+    until_state(&server, "secret", "failed");
+    until_state(&server, "allowed", "started");
+    let all = server.metrics(ADMIN);
+    for line in [
+        "# TYPE friendlet_service_up gauge",
+        "friendlet_service_up{service=\"allowed\"} 1",
+        "friendlet_service_failed{service=\"secret\"} 1",
+        "friendlet_service_restarts_total{service=\"secret\"} 0",
+        "friendlet_server_refused_logins_total 0",
+    ] {
+        assert!(all.lines().any(|known| known == line), "{line}: {all}");
+    }
+    let memory = all
+        .lines()
+        .find_map(|line| line.strip_prefix("friendlet_service_memory_bytes{service=\"allowed\"} "));
+    assert!(memory.unwrap().parse::<u64>().unwrap() > 0, "{all}");
+    let some = server.metrics(GUEST);
+    assert!(some.contains("{service=\"allowed\"}") && some.ends_with("# EOF\n"), "{some}");
+    assert!(!some.contains("secret") && !some.contains("friendlet_server"), "{some}");
+    // Nobody has any, and no page of another origin.
+    for (lines, status) in [
+        ("", 401),
+        ("Authorization: Bearer 0123\r\n", 401),
+        (&*format!("{}Origin: http://elsewhere\r\n", bearer(ADMIN)), 403),
+    ] {
+        let response = server.raw(&format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"));
+        assert_eq!(response.status, status, "{lines}");
+        assert!(!response.body.contains("friendlet_"), "{response:?}");
+    }
+    server.stop();
+}
+
+#[test]
+#[ignore = "needs Prometheus's parser"]
+fn tool_reads_the_metrics() {
+    let python = std::env::var_os("FRIENDLET_PROMETHEUS")
+        .expect("FRIENDLET_PROMETHEUS is a Python with prometheus_client");
+    let server =
+        Server::start(&Device::plain().with(&service("web", &["/bin/sleep", "1000"], "autostart = true")));
+    until_state(&server, "web", "started");
+    let script = "import sys\nfrom prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
+                  print(len(list(parse(sys.argv[1]))))";
+    let text = server.metrics(ADMIN);
+    let output = Process::new(python).args(["-c", script, &text]).output().unwrap();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let families = text.matches("# TYPE ").count();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), families.to_string());
+    server.stop();
 }

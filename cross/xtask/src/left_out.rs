@@ -133,7 +133,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (NoNamespaces, "system::local_socket::client_of_root_finds_it", "`unshare -Urnm` fails on this machine"),
     (NoNamespaces, "system::network::", "`unshare -Urnm` fails on this machine"),
     (OtherStep, "system::booted::", "the step 'booted' runs it, the cases of power cuts in the whole gate alone"),
-    (OtherStep, "system::rest::tool_finds", "the step 'rest' of the whole gate installs schemathesis and runs it"),
+    (OtherStep, "system::rest::tool_", "the step 'rest' of the whole gate installs the tools and runs them"),
     (OtherStep, "system::console::", "the step 'console' of the whole gate installs a browser and runs it"),
     (OtherStep, "system::spinning::", "the step 'booted' runs it, with a processor of its own"),
     (OtherStep, "system::endurance::ten_thousand_starts_and_stops", "takes minutes: the step 'unit' of the whole gate runs it"),

@@ -48,7 +48,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("unit", Fast, checks::unit, "unit, documentation and integration tests, and the recorded messages"),
     step("docs", Whole, |_| checks::docs(), "the documentation builds without a warning"),
     step("console", Whole, |_| console::check(), "the console at / in Chromium: every part of it, its keyboard, its accessibility"),
-    step("rest", Whole, |_| rest::check(), "the API under /api/v1 answers as its description says, by schemathesis"),
+    step("rest", Whole, |_| rest::check(), "the API under /api/v1 answers as its description says, by schemathesis, and /metrics, by Prometheus's parser"),
     step("conformance", Fast, |_| conformance::check(), "RFC 6455: kosoku's 301 cases against the echo built from ws and net"),
     step("logs", Whole, |_| logs::check(), "log frames of a board decode to the lines of a text log"),
     step("boards", Whole, |_| boards(), "every board builds, static and within its budget; tier 2 is imaged"),
