@@ -23,7 +23,7 @@ const _: () = {
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
-        2 * (COMPLAINT_BYTES + 3 * NOTICE_BYTES + AUDIT_FAILS.len())
+        2 * (COMPLAINT_BYTES + 4 * NOTICE_BYTES + AUDIT_FAILS.len())
             + REQUEST_ID_BYTES * 6
             + 768
             + CHECKS * 256
@@ -48,8 +48,10 @@ pub struct Board {
     pub has_data_in_memory: bool,
     /// Source of the configuration in force.
     pub config_origin: ConfigOrigin,
-    /// Error of the configuration file, or notice of a change that was not confirmed.
+    /// Error of the configuration file.
     pub config_error: Option<ConfigError>,
+    /// Notice of a change that was not confirmed.
+    pub change_notice: Option<String<NOTICE_BYTES>>,
     /// The given configuration file, or a drop-in, is not in force.
     pub is_file_out_of_force: bool,
     /// Error before the start of the server.
@@ -69,13 +71,14 @@ impl Board {
     pub(crate) fn has_problem(&self) -> bool {
         // Without their texts: every push to every socket asks.
         let has_notice = self.notice.is_some() || self.slot_notice.is_some() || self.certificate.is_some();
-        self.config_error.is_some() || has_notice || self.is_audit_failing
+        self.config_error.is_some() || self.change_notice.is_some() || has_notice || self.is_audit_failing
     }
 
     /// Texts of the problems.
-    fn texts(&self) -> [Option<&str>; 5] {
+    fn texts(&self) -> [Option<&str>; 6] {
         [
             self.config_error.as_deref(),
+            self.change_notice.as_deref(),
             self.notice.as_deref(),
             self.slot_notice.as_deref(),
             self.certificate.as_deref(),
@@ -98,8 +101,17 @@ struct HealthMessage<'b>(&'b Board);
 
 impl fmt::Display for HealthMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Notices(&self.0.texts()).fmt(f)
+    }
+}
+
+/// Texts, joined.
+struct Notices<'n>(&'n [Option<&'n str>]);
+
+impl fmt::Display for Notices<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut joint = "";
-        for text in self.0.texts().into_iter().flatten() {
+        for text in self.0.iter().flatten() {
             f.write_str(joint)?;
             f.write_str(text)?;
             joint = "; ";
@@ -110,13 +122,13 @@ impl fmt::Display for HealthMessage<'_> {
 
 /// Reports what runs on the board, and its problems.
 pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
-    let notice = cx.api.board.notice.as_deref().unwrap_or_default();
-    let joint = if notice.is_empty() { "" } else { "; " };
+    let Board { notice, config_error, change_notice, .. } = &cx.api.board;
     // A thread sets it.
-    let is_failing = audit_trail::is_failing();
-    if is_failing {
-        cx.api.reason = one_line(format_args!("{AUDIT_FAILS}{joint}{notice}"));
-    }
+    let of_audit = audit_trail::is_failing().then_some(AUDIT_FAILS);
+    let change = change_notice.as_deref();
+    let notices = [of_audit, change.filter(|_| config_error.is_some()), notice.as_deref()];
+    let complaint = if config_error.is_some() { config_error.as_deref() } else { change };
+    cx.api.reason = one_line(Notices(&notices));
     let board = &cx.api.board;
     let slot_state = cx.api.slot.state();
     let missing = cx.api.slot.missing(cx.api.slot_fault(), cx.now);
@@ -128,8 +140,8 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         slot_state,
         missing: missing.filter(|_| slot_state != SlotState::None),
         config_origin: board.config_origin.name(),
-        complaint: board.config_error.as_deref().unwrap_or_default(),
-        notice: if is_failing { &cx.api.reason } else { notice },
+        complaint: complaint.unwrap_or_default(),
+        notice: &cx.api.reason,
         certificate: board.certificate.as_deref().unwrap_or_default(),
         sandbox: &board.sandbox,
         uptime_s: cx.now.as_secs(),

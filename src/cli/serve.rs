@@ -156,7 +156,7 @@ impl Configuration for Start {
     fn configure(&mut self, text: String, force: Force) -> Option<ServiceTable> {
         let source = self.files.config.display().to_string();
         match config::parse_document(&text, &source, &self.files.program) {
-            Ok((later, _)) if force == Force::Trial => return Some(later.services),
+            Ok((later, _)) if matches!(force, Force::Trial | Force::Return) => return Some(later.services),
             Ok((later, config_origin)) => {
                 if force == Force::Confirmed {
                     self.config.listen.address = later.listen.address;
@@ -205,6 +205,7 @@ fn board(loaded: &Loaded) -> Board {
         notice: notice(std::env::var_os(NOTICE).as_deref()),
         sandbox: String::new(),
         slot_notice: None,
+        change_notice: None,
         certificate: None,
         is_audit_failing: false,
     }

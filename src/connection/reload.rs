@@ -158,17 +158,13 @@ impl Server {
     /// Sets the error of a configuration file that is not in force, of which administrators are notified.
     pub fn set_config_error(&mut self, error: ConfigError) {
         self.api.board.is_file_out_of_force = true;
-        self.notify_config(error);
+        self.api.board.config_error = Some(error);
+        self.notify_problem();
     }
 
-    /// Sets the notice of a change that was not confirmed: the configuration file is in force.
-    pub fn set_change_notice(&mut self, notice: ConfigError) {
-        self.api.board.is_file_out_of_force = false;
-        self.notify_config(notice);
-    }
-
-    fn notify_config(&mut self, notice: ConfigError) {
-        self.api.board.config_error = Some(notice);
+    /// Sets the notice of a change that was not confirmed.
+    pub fn set_change_notice(&mut self, notice: String<NOTICE_BYTES>) {
+        self.api.board.change_notice = Some(notice);
         self.notify_problem();
     }
 
@@ -193,7 +189,7 @@ impl Server {
     /// Sets the origin of a configuration that is in force without errors.
     pub fn set_config_origin(&mut self, config_origin: ConfigOrigin) {
         self.api.board.config_origin = config_origin;
-        self.api.board.config_error = None;
+        (self.api.board.config_error, self.api.board.change_notice) = (None, None);
         self.api.board.is_file_out_of_force = false;
     }
 

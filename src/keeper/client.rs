@@ -25,7 +25,7 @@ use smol::future::yield_now;
 
 pub use self::run::{CommandDone, RunEnd, RunError, RunOwner};
 use self::run::{RunSlot, RunState};
-use super::message::{self, Force, FromKeeper, REPORT_BYTES, Report, Request, UpgradeReason};
+use super::message::{self, Force, FromKeeper, REPORT_BYTES, Report, Request, Unfinished, UpgradeReason};
 use super::output::{Output, TailBuffer};
 use super::{CHECK_RUNS, Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
@@ -108,10 +108,9 @@ impl Processes {
         }
     }
 
-    /// Reports to the keeper that a reload is under way, which a later server begins anew, or an unconfirmed change, from
-    /// which it returns.
-    pub fn report_reload(&self, force: Force) {
-        self.request(Request::Reloading(force));
+    /// Reports to the keeper what a later server has to continue.
+    pub fn report_unfinished(&self, work: Unfinished) {
+        self.request(Request::Unfinished(work));
     }
 
     /// Hands the text of a later configuration file to the keeper. The requests after it are about its services.

@@ -161,7 +161,7 @@ impl Legacy {
 pub(super) fn encode(keeper: &MainLoop, configuration: &str, keep: &mut dyn FnMut(BorrowedFd<'_>)) -> String {
     let clock = keeper.clock;
     let mut text = format!("{TITLE}\nclock {}\n", clock.start_ns());
-    if keeper.is_reloading {
+    if keeper.is_reloading || keeper.has_hup {
         text += "reloading\n";
     }
     let mut number = |fd: Option<BorrowedFd<'_>>| {

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_pr
 use super::cgroups::{Cgroups, group_name};
 use super::crashes::{self, Crashes};
 use super::launch::Job;
-use super::message::{Force, Report, Request};
+use super::message::{Force, Report, Request, Unfinished};
 use super::notices::{Message, NoticeSocket};
 use super::process_table::ProcessTable;
 use super::relay::{RETRY, Relay};
@@ -102,8 +102,8 @@ pub(super) struct MainLoop {
     pub(super) upgrade: Upgrade,
     /// The server ends, with its services.
     pub(super) is_server_ending: bool,
-    /// A SIGHUP came while no server handled it.
-    has_hup: bool,
+    /// A SIGHUP came that no server has handled yet.
+    pub(super) has_hup: bool,
 }
 
 impl MainLoop {
@@ -271,7 +271,8 @@ impl MainLoop {
                 self.is_reloading = true;
                 return;
             }
-            self.has_hup = !self.crashes.handles_signals();
+            // Until the server reports its reload: it may be killed before.
+            self.has_hup = true;
         } else {
             self.ending_since.get_or_insert_with(Instant::now);
             self.cancel_upgrade();
@@ -299,8 +300,7 @@ impl MainLoop {
                     }
                 }
                 Some(Received::Request(Request::Serving)) => self.handle_serving(),
-                Some(Received::Request(Request::Reloading(Force::Trial))) => self.is_unconfirmed = true,
-                Some(Received::Request(Request::Reloading(_))) => self.is_reloading = true,
+                Some(Received::Request(Request::Unfinished(work))) => self.note_unfinished(work),
                 Some(Received::Request(Request::Upgrade)) => self.request_upgrade(),
                 Some(Received::Request(Request::Ending)) => {
                     self.is_server_ending = true;
@@ -315,8 +315,9 @@ impl MainLoop {
                 }
                 Some(Received::Configuration(text, force)) => {
                     self.configuration = Some((text, force));
-                    self.is_reloading = false;
                     self.is_unconfirmed = force == Force::Trial;
+                    // A reload that was asked for in a trial is still to come.
+                    self.is_reloading &= matches!(force, Force::Trial | Force::Return);
                     return true;
                 }
                 Some(Received::Request(Request::Configure(_))) | None => return false,
@@ -324,6 +325,14 @@ impl MainLoop {
             }
         }
         true
+    }
+
+    fn note_unfinished(&mut self, work: Unfinished) {
+        match work {
+            Unfinished::None => self.is_reloading = false,
+            Unfinished::Reload => (self.is_reloading, self.has_hup) = (true, false),
+            Unfinished::Trial => self.is_unconfirmed = true,
+        }
     }
 
     fn spawn(&mut self, slot: u8, service: u8, program: Program) {
@@ -517,7 +526,7 @@ impl MainLoop {
             // Fails if it has just exited.
             let _ = kill_process(server, RawSignal::TERM);
         }
-        if let Some(server) = self.server.filter(|_| std::mem::take(&mut self.has_hup)) {
+        if let Some(server) = self.server.filter(|_| self.has_hup) {
             let _ = kill_process(server, RawSignal::HUP);
         }
     }

@@ -38,8 +38,8 @@ pub(super) enum Request {
     Memo { slot: u8, memo: u32 },
     /// Note that the server accepts connections and handles signals.
     Serving,
-    /// Note that a reload or an unconfirmed change is under way, until `Configure`.
-    Reloading(Force),
+    /// Note what is under way until `Configure`.
+    Unfinished(Unfinished),
     /// Put a later configuration file in force, whose text is in the file that comes with it.
     Configure(Force),
     /// Execute the program that is at the path of this one by now.
@@ -61,10 +61,31 @@ pub enum Force {
     Trial,
     /// For good after a trial, with the address that was tried.
     Confirmed,
+    /// For good again, after a trial: its services are exchanged, and nothing else was.
+    Return,
+}
+
+/// Work on the configuration that a later server continues if this one is killed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unfinished {
+    /// None: a reload has failed.
+    None,
+    /// A reload of the file, which begins anew.
+    Reload,
+    /// A change: it ends, unless it is confirmed and in the file.
+    Trial,
+}
+
+impl Unfinished {
+    const ALL: [Self; 3] = [Self::None, Self::Reload, Self::Trial];
+
+    fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known as u8 == number)
+    }
 }
 
 impl Force {
-    const ALL: [Self; 3] = [Self::Reload, Self::Trial, Self::Confirmed];
+    const ALL: [Self; 4] = [Self::Reload, Self::Trial, Self::Confirmed, Self::Return];
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|known| *known as u8 == number)
@@ -144,7 +165,7 @@ impl Request {
             }
             Self::Serving => [3, 0, 0, 0, 0],
             Self::Configure(force) => [4, force as u8, 0, 0, 0],
-            Self::Reloading(force) => [5, force as u8, 0, 0, 0],
+            Self::Unfinished(work) => [5, work as u8, 0, 0, 0],
             Self::Upgrade => [6, 0, 0, 0, 0],
             Self::Ending => [7, 0, 0, 0, 0],
             Self::EndBoard(end) => [8, end as u8, 0, 0, 0],
@@ -165,7 +186,7 @@ impl Request {
             [2, slot, a, b, c] => Self::Memo { slot, memo: u32::from_le_bytes([a, b, c, 0]) },
             [3, ..] => Self::Serving,
             [4, force, ..] => Self::Configure(Force::from_number(force)?),
-            [5, force, ..] => Self::Reloading(Force::from_number(force)?),
+            [5, work, ..] => Self::Unfinished(Unfinished::from_number(work)?),
             [6, ..] => Self::Upgrade,
             [7, ..] => Self::Ending,
             [8, end, ..] => Self::EndBoard(BoardEnd::ALL.into_iter().find(|known| *known as u8 == end)?),
@@ -319,8 +340,8 @@ mod tests {
             Request::Memo { slot: 1, memo: 0xAB_CDEF },
             Request::Serving,
             Request::Configure(Force::Trial),
-            Request::Reloading(Force::Reload),
-            Request::Reloading(Force::Trial),
+            Request::Unfinished(Unfinished::None),
+            Request::Unfinished(Unfinished::Trial),
             Request::Upgrade,
             Request::Ending,
             Request::EndBoard(BoardEnd::PowerOff),

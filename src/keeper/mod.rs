@@ -73,13 +73,14 @@ pub use self::cgroups::Cgroups;
 pub use self::client::{CommandDone, KeeperEvent, Processes, RunEnd, RunError, RunOwner};
 pub use self::legacy::Legacy;
 use self::main_loop::MainLoop;
-pub use self::message::{Force, UpgradeReason};
+pub use self::message::{Force, Unfinished, UpgradeReason};
+use self::process_table::TableError;
 use self::relay::Relay;
 use self::server_socket::ServerSocket;
 pub use self::usage::memory;
 use crate::limits::{CONFIG_BYTES, SERVICE_COMMAND_RUNS, SERVICES, SESSIONS};
 use crate::log::Reason;
-use crate::log::console::warning;
+use crate::log::console::{error, warning};
 use crate::service::{BoardEnd, Inherited, ServiceId, ServiceTable};
 use crate::session::SessionMemo;
 use crate::sys::fork::{self, Forked, SignalFd};
@@ -164,6 +165,9 @@ crate::limits::limits! {
 
 /// Slots of the keeper: one for each service, then one for each run of a named command.
 const SLOTS: usize = SERVICES + SERVICE_COMMAND_RUNS;
+
+/// Exit code while another keeper has these services: sysexits' `EX_UNAVAILABLE`.
+const IN_USE: u8 = 69;
 
 /// Exit code when the server was killed, or its keeper: sysexits' `EX_SOFTWARE`.
 pub const SOFTWARE: u8 = 70;
@@ -272,7 +276,16 @@ pub fn run<T: Configuration>(
     main_loop.check_cgroups();
     match legacy {
         Some(legacy) => legacy.restore(&mut main_loop),
-        None => main_loop.find_left(table).unwrap_or_else(|problem| start.add_notice(&problem)),
+        None => match main_loop.find_left(table) {
+            Ok(()) => {}
+            Err(TableError::Problem(problem)) => start.add_notice(&problem),
+            // It may have no server at this moment, which would have the state and the port.
+            Err(TableError::InUse(path, keeper)) => {
+                error!("{}: in use by process {}: one server runs there already", path.display(), keeper);
+                main_loop.end_children();
+                return Ok(ServerEnd { code: IN_USE, ..ServerEnd::default() });
+            }
+        },
     }
     loop {
         // Without another server, no one would stop the services.

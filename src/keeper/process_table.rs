@@ -9,9 +9,12 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::slot::Slot;
@@ -20,10 +23,26 @@ use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
 use crate::log::Reason;
 use crate::log::console::warning;
 use crate::service::{ServiceId, ServiceTable};
-use crate::sys::file;
+use crate::sys::{file, state_lock};
 
 /// Size of a record: length and bytes of the name, pid, start.
 const RECORD_BYTES: usize = 1 + SERVICE_NAME_BYTES + 4 + 8;
+
+/// Time for the end of another keeper.
+const KEEPER_TIME: Duration = Duration::from_secs(1);
+/// Time in which the children of a keeper that was killed execute their programs.
+const LAUNCH_TIME: Duration = Duration::from_secs(10);
+/// Pause between two looks at the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Failure to open the table.
+#[derive(Debug)]
+pub(super) enum TableError {
+    /// There is none, for this reason.
+    Problem(String),
+    /// The keeper with this number runs, with the table at this path.
+    InUse(PathBuf, u32),
+}
 
 type Record = [u8; RECORD_BYTES];
 
@@ -58,29 +77,51 @@ impl ProcessTable {
     }
 
     /// Opens the file at `path`, and returns the processes that run of those in it. The table is empty and
-    /// stays so without a path, or while another keeper uses the file.
+    /// stays so without a path.
     ///
     /// # Errors
-    /// The problem of the file, for people.
-    pub(super) fn open(path: Option<&Path>, services: &ServiceTable) -> Result<(Self, Vec<Left>), String> {
+    /// The problem of the file, or another keeper that uses it.
+    pub(super) fn open(
+        path: Option<&Path>,
+        services: &ServiceTable,
+    ) -> Result<(Self, Vec<Left>), TableError> {
         let mut table = Self::NONE;
         let Some(path) = path else { return Ok((table, Vec::new())) };
-        match Self::open_file(path) {
-            Ok(Some((file, text))) => {
-                table.file = Some(file);
-                Ok((table, left(&text, services)))
+        let problem = |reason: &dyn fmt::Display| {
+            format!(
+                "{}: no table of processes, so the next start finds none that run: {reason}",
+                path.display()
+            )
+        };
+        let opened =
+            Self::open_file(path).map_err(|error| TableError::Problem(problem(&Reason::from(&error))))?;
+        let begun = Instant::now();
+        loop {
+            match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) => {}
+                Err(errno) => return Err(TableError::Problem(problem(&Reason::from(errno)))),
             }
-            Ok(None) => Ok((table, Vec::new())),
-            Err(error) => Err(format!(
-                "{}: no table of processes, so the next start finds none that run: {}",
-                path.display(),
-                Reason::from(&error)
-            )),
+            // One that was killed has no lock any more, but its children have it until they have executed their programs.
+            let keeper = state_lock::holder(&opened);
+            let patience = if keeper.is_some() { KEEPER_TIME } else { LAUNCH_TIME };
+            if begun.elapsed() >= patience {
+                return Err(keeper.map_or_else(
+                    || TableError::Problem(problem(&"a process that starts has it")),
+                    |pid| TableError::InUse(path.to_owned(), pid),
+                ));
+            }
+            thread::sleep(LOCK_PAUSE);
         }
+        let mut text = Vec::new();
+        let read = (&opened).take((SLOTS * RECORD_BYTES) as u64).read_to_end(&mut text);
+        read.map_err(|error| TableError::Problem(problem(&Reason::from(&error))))?;
+        table.file = Some(opened);
+        Ok((table, left(&text, services)))
     }
 
-    /// Opens and locks the file, and empties it. Returns its old content; `None` while another keeper uses it.
-    fn open_file(path: &Path) -> io::Result<Option<(File, Vec<u8>)>> {
+    /// Opens the file.
+    fn open_file(path: &Path) -> io::Result<File> {
         if let Some(directory) = path.parent() {
             // The error of the open says more.
             let _ = file::create_dir(directory);
@@ -93,16 +134,9 @@ impl ProcessTable {
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
         let file = options.open(path)?;
         if !is_own(&file.metadata()?) {
-            return Err(rustix::io::Errno::PERM.into());
+            return Err(Errno::PERM.into());
         }
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
-        }
-        let mut text = Vec::new();
-        (&file).take((SLOTS * RECORD_BYTES) as u64).read_to_end(&mut text)?;
-        Ok(Some((file, text)))
+        Ok(file)
     }
 
     /// Writes the leaders that have changed.
@@ -168,7 +202,6 @@ fn left(text: &[u8], services: &ServiceTable) -> Vec<Left> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::CommandExt as _;
-    use std::path::PathBuf;
     use std::process::Command;
 
     use super::*;
@@ -213,7 +246,8 @@ mod tests {
         let open = |path| ProcessTable::open(path, &services()).unwrap();
         let (first, left) = open(Some(&path));
         assert!(first.file.is_some() && left.is_empty());
-        assert!(open(Some(&path)).0.file.is_none());
+        let error = ProcessTable::open(Some(&path), &services()).unwrap_err();
+        assert!(matches!(error, TableError::InUse(_, pid) if pid == std::process::id()), "{error:?}");
         drop(first);
         assert!(open(Some(&path)).0.file.is_some());
         assert!(open(None).0.file.is_none());
@@ -296,6 +330,7 @@ mod tests {
             fs::create_dir_all(file::with_suffix(&path, suffix).join("x")).unwrap();
         }
         let problem = ProcessTable::open(Some(&path), &services()).unwrap_err();
+        let TableError::Problem(problem) = problem else { panic!("{problem:?}") };
         assert!(problem.contains("Is a directory (errno 21)"), "{problem}");
     }
 

@@ -11,7 +11,7 @@ use rustix::process::{Signal, kill_process_group};
 use super::cgroups::{Cgroups, service_group};
 use super::main_loop::{LeftGroups, MainLoop};
 use super::notices::NoticeSocket;
-use super::process_table::{Left, ProcessTable};
+use super::process_table::{Left, ProcessTable, TableError};
 use super::relay::Relay;
 use super::server_socket::ServerSocket;
 use super::slot::Slot;
@@ -42,8 +42,8 @@ impl MainLoop {
     /// their configuration gives them, and others are killed at once.
     ///
     /// # Errors
-    /// The problem of the table, for people.
-    pub(super) fn find_left(&mut self, table: Option<&Path>) -> Result<(), String> {
+    /// See [`ProcessTable::open`].
+    pub(super) fn find_left(&mut self, table: Option<&Path>) -> Result<(), TableError> {
         self.left_groups = LeftGroups::Waiting;
         let (table, left) = ProcessTable::open(table, &self.services)?;
         self.table = table;

@@ -14,7 +14,7 @@ use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict, StoredPage};
 use crate::connection::{End, Peer, Server, SlotId, Stage, State};
-use crate::keeper::{Force, KeeperEvent, Processes, RunEnd, RunOwner};
+use crate::keeper::{KeeperEvent, Processes, RunEnd, RunOwner, Unfinished};
 use crate::log::{self, LOG_WINDOW, RateLimit, Reason, StepWatch};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
@@ -166,8 +166,7 @@ impl Core {
 
     /// Asks the keeper for an upgrade.
     pub(super) fn request_upgrade(&mut self) {
-        // The new program gets the earlier configuration, and reports it.
-        self.reloads.is_upgrading = true;
+        // The new program gets the earlier configuration.
         self.server.give_trial_up();
         let now = self.now();
         self.finish_step(now);
@@ -180,11 +179,16 @@ impl Core {
         self.complete_upgrade(Ok(()));
         if self.system.reloader().is_reloading() {
             // The next server begins it anew.
-            self.system.processes().report_reload(Force::Reload);
+            self.report_reload();
         }
         self.server.leave(now);
         self.finish_step(now);
         Rc::clone(&self.down)
+    }
+
+    /// Reports to the keeper that a reload was asked for: it is not lost with this server.
+    pub(super) fn report_reload(&self) {
+        self.system.processes().report_unfinished(Unfinished::Reload);
     }
 
     /// Returns true while a write to the disk is under way.

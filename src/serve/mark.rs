@@ -1,12 +1,18 @@
 //! Mark of an unconfirmed change on the disk: however the server ends meanwhile, a later one notifies administrators.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, ConfigError};
+use super::ReloadFiles;
+use super::later::Later;
+use crate::config::{self, NOTICE_BYTES};
 use crate::limits::CONFIG_BYTES;
 use crate::sys::file::{self, AtomicFile};
 use crate::sys::state_file::Digest;
 use crate::warning;
+
+/// Notice of a change that was not confirmed.
+pub(super) type ChangeNotice = heapless::String<NOTICE_BYTES>;
 
 /// File of the state directory.
 const FILE: &str = "unconfirmed";
@@ -33,30 +39,62 @@ pub(super) fn remove(state_dir: &Path, change: u64) {
     }
 }
 
-/// Removes the mark that an earlier server has left. Returns the notice about its change, unless the configuration file
-/// has the text of that, which is then confirmed. `is_unconfirmed`: the keeper knows of one, whether it could be marked or
-/// not.
-pub(super) fn take(state_dir: &Path, config: &Path, is_unconfirmed: bool) -> Option<ConfigError> {
-    let line = match file::read_regular_text(&path(state_dir), LINE_BYTES) {
-        Err(error) if error.is_missing() => return is_unconfirmed.then(|| notice(None)),
+/// Change that an earlier server has left.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Left {
+    /// Its number, where it has a mark that is whole.
+    pub(super) change: Option<u64>,
+    /// The configuration file has its text.
+    pub(super) is_confirmed: bool,
+    /// Notice of its end, unless it is confirmed.
+    pub(super) notice: Option<ChangeNotice>,
+}
+
+impl Left {
+    /// Address of a confirmed change: who confirmed it comes to that one.
+    pub(super) fn address(&self, files: &ReloadFiles, state_dir: &Path) -> Option<SocketAddr> {
+        let later = self.is_confirmed.then(|| Later::read(files, state_dir).ok()).flatten()?;
+        Some(later.config.listen.address)
+    }
+}
+
+/// Reads the mark that an earlier server has left. `is_unconfirmed`: the keeper knows of a change, whether it could be marked
+/// or not. The mark stays, unless it is of no more use.
+pub(super) fn read(state_dir: &Path, config: &Path, is_unconfirmed: bool) -> Left {
+    let path = path(state_dir);
+    let line = match file::read_regular_text(&path, LINE_BYTES) {
+        Err(error) if error.is_missing() && file::is_absent(&path) => {
+            return Left { notice: is_unconfirmed.then(|| notice(None)), ..Left::default() };
+        }
         // One that is damaged says as much.
         line => line.unwrap_or_default(),
     };
-    clear(state_dir);
-    let mut words = line.trim_end().splitn(3, ' ').skip(1);
-    let (digest, by) = (words.next().unwrap_or_default(), words.next());
+    let words = line.trim_end().split_once(' ').and_then(|(change, rest)| {
+        let (digest, by) = rest.split_once(' ')?;
+        Some((change.parse().ok()?, digest, by))
+    });
+    let Some((change, digest, by)) = words else {
+        clear(state_dir);
+        return Left { notice: Some(notice(None)), ..Left::default() };
+    };
     let is_written = |text: String| Digest::of(text.as_bytes()).text() == digest;
     let is_confirmed = file::read_content(config, CONFIG_BYTES).is_ok_and(is_written);
-    (!is_confirmed).then(|| notice(by))
+    if is_confirmed && !is_unconfirmed {
+        clear(state_dir);
+    }
+    let notice = (!is_confirmed).then(|| notice(Some((change, by))));
+    Left { change: Some(change), is_confirmed, notice }
 }
 
 /// Notice of a change that ended with an earlier server.
-fn notice(by: Option<&str>) -> ConfigError {
-    config::one_line(format_args!(
-        "a change of the configuration{}{} was not confirmed before the server ended: the earlier one is back",
-        if by.is_some() { " by " } else { "" },
-        by.unwrap_or_default()
-    ))
+fn notice(change: Option<(u64, &str)>) -> ChangeNotice {
+    let rest = "was not confirmed: the earlier one is back";
+    match change {
+        Some((change, by)) => {
+            config::one_line(format_args!("change {change} of the configuration by {by} {rest}"))
+        }
+        None => config::one_line(format_args!("a change of the configuration {rest}")),
+    }
 }
 
 fn clear(state_dir: &Path) {
@@ -80,52 +118,58 @@ mod tests {
     use super::*;
     use crate::sys::tests::TestDirectory;
 
-    const NAMED: &str = "a change of the configuration by ana was not confirmed before the server ended: the earlier one is back";
+    const NAMED: &str = "change 7 of the configuration by ana was not confirmed: the earlier one is back";
+    const UNNAMED: &str = "a change of the configuration was not confirmed: the earlier one is back";
 
-    fn taken(directory: &TestDirectory, is_unconfirmed: bool) -> Option<String> {
-        take(&directory.0, &directory.0.join("f.toml"), is_unconfirmed).map(|notice| notice.to_string())
+    /// What the mark says: whether the change is confirmed, and the notice.
+    fn read(directory: &TestDirectory, is_unconfirmed: bool) -> (bool, Option<String>) {
+        let left = super::read(&directory.0, &directory.0.join("f.toml"), is_unconfirmed);
+        (left.is_confirmed, left.notice.map(|notice| notice.to_string()))
     }
 
     #[test]
-    fn mark_is_taken_once_unless_its_change_was_reported_or_confirmed() {
+    fn mark_has_the_notice_of_its_change_until_it_is_removed_or_confirmed() {
         crate::log::set_level(crate::log::Level::Off);
         let directory = TestDirectory::new("mark");
+        let named = || Some(NAMED.to_owned());
         fs::write(directory.0.join("f.toml"), "old").unwrap();
         write(&directory.0, 7, "new", "ana");
         remove(&directory.0, 6);
-        assert_eq!(taken(&directory, true).as_deref(), Some(NAMED));
-        assert_eq!(taken(&directory, false), None);
-        write(&directory.0, 7, "new", "ana");
+        for is_unconfirmed in [true, false, false] {
+            assert_eq!(read(&directory, is_unconfirmed), (false, named()));
+        }
         remove(&directory.0, 7);
-        assert_eq!(taken(&directory, false), None, "its end was reported");
+        assert_eq!(read(&directory, false), (false, None));
+        assert_eq!(read(&directory, true), (false, Some(UNNAMED.to_owned())), "it could not be marked");
         write(&directory.0, 7, "new", "ana");
         fs::write(directory.0.join("f.toml"), "new").unwrap();
-        assert_eq!(taken(&directory, true), None, "its file was written");
-        // It could not be marked.
-        assert_eq!(taken(&directory, true), Some(NAMED.replace(" by ana", "")));
+        for _ in 0..2 {
+            assert_eq!(read(&directory, true), (true, None), "its services are not in force yet");
+        }
+        assert_eq!(read(&directory, false), (true, None));
+        assert_eq!(read(&directory, false), (false, None));
     }
 
     #[test]
-    fn damaged_mark_is_one_whose_administrator_is_not_known() {
+    fn damaged_mark_is_one_whose_change_is_not_known() {
         crate::log::set_level(crate::log::Level::Off);
         let directory = TestDirectory::new("damaged-mark");
         let file = path(&directory.0);
-        let damages: [fn(&Path); 6] = [
+        let damages: [fn(&Path); 7] = [
             |file| fs::write(file, "").unwrap(),
             |file| fs::write(file, [0; 40]).unwrap(),
             |file| fs::write(file, [0xa5; 40]).unwrap(),
             |file| fs::write(file, vec![b'x'; LINE_BYTES + 1]).unwrap(),
             |file| fs::create_dir(file).unwrap(),
             |file| mknodat(CWD, file, FileType::Fifo, Mode::RUSR, 0).unwrap(),
+            |file| symlink("/nowhere/medium", file).unwrap(),
         ];
         for (number, damage) in damages.iter().enumerate() {
             damage(&file);
-            assert_eq!(taken(&directory, false), Some(NAMED.replace(" by ana", "")), "{number}");
-            assert_eq!(taken(&directory, false), None, "{number}");
+            assert_eq!(read(&directory, false), (false, Some(UNNAMED.to_owned())), "{number}");
+            assert_eq!(read(&directory, false), (false, None), "{number}");
         }
-        symlink("/nonexistent/medium", &file).unwrap();
-        assert_eq!(taken(&directory, false), None);
-        write(&directory.0, 1, "new", "ana");
-        assert_eq!(taken(&directory, false).as_deref(), Some(NAMED));
+        write(&directory.0, 7, "new", "ana");
+        assert_eq!(read(&directory, false).1.as_deref(), Some(NAMED));
     }
 }

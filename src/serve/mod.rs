@@ -245,6 +245,11 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     // This comes first, then the lock of the state directory: a second server must not replace the users and
     // keys of the first one, or run every service twice.
     await_predecessor(state_dir);
+    let is_unconfirmed = link.inherited.is_unconfirmed();
+    let left = mark::read(state_dir, &files.config, is_unconfirmed);
+    if is_unconfirmed && let Some(address) = left.address(&files, state_dir) {
+        config.listen.address = address;
+    }
     let network = listen(config.listen.address, falls_back)?;
     let address = network.address().map_err(|error| StartError::system("no address", error))?;
     let (slots, few) = descriptors::reserve(&config, falls_back)?;
@@ -314,7 +319,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         sessions.inherit(index, memo, &users, clock.now());
     }
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
-    let (is_reloading, is_unconfirmed) = (link.inherited.is_reloading(), link.inherited.is_unconfirmed());
+    let is_reloading = link.inherited.is_reloading();
     processes.inherit(link.inherited.into_outputs());
     let mut server = Server::new(ServerConfig {
         slots,
@@ -330,7 +335,6 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let sd_notify = SdNotify::new(link.notify, &NotifyEnvironment::of_this_process(), keeper);
     let sd_notify = Rc::new(sd_notify);
     let in_force = text.as_deref().unwrap_or_default().into();
-    let change_notice = mark::take(state_dir, &files.config, is_unconfirmed);
     let reloader = Reloader::new(files, state_dir.to_owned(), in_force, config.listen.address);
     let reloader = Rc::new(reloader);
     let listeners = Rc::new(Listeners::new(network, local));
@@ -385,14 +389,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     if let Some(path) = socket.filter(|_| is_local) {
         crate::log::print(format_args!("listening on unix:{}\n", path.display()));
     }
-    core.borrow_mut().notify_of_return(change_notice);
-    if is_unconfirmed {
-        reloader.request_return();
-    }
-    if is_reloading {
-        info!("the reload of an earlier server begins anew");
-        reloader.request_by_signal();
-    }
+    core.borrow_mut().continue_earlier(left, is_unconfirmed, is_reloading);
     core.borrow().report_serving();
     sd_notify.send(NotifyState::Ready);
     if let (Some(path), Some(text)) = (good_copy, text) {
@@ -590,6 +587,7 @@ async fn until_signal(core: &RefCell<Core>, signals: &Signals, reloader: &Reload
         match signals.next().await {
             Received::Hup => {
                 info!("SIGHUP: reload");
+                core.borrow().report_reload();
                 reloader.request_by_signal();
             }
             // It comes to the keeper first, as a rule.

@@ -16,7 +16,8 @@ use smol::channel::{Receiver, Sender, bounded};
 use super::change::{self, Page};
 use super::confinement::Confinement;
 use super::later::Later;
-use super::{RELOAD_ERRORS_BYTES, ReloadFiles, mark};
+use super::mark::{self, ChangeNotice};
+use super::{RELOAD_ERRORS_BYTES, ReloadFiles};
 use crate::call::{Change, ConfigurationWork};
 use crate::config::{Config, ConfigError};
 use crate::log::{Level, Reason};
@@ -103,11 +104,13 @@ pub(super) struct Reloads {
     /// Text of a confirmed trial that the keeper has not got yet.
     pub(super) confirmed: Option<File>,
     /// Notice of a change that ended with an earlier server: the reload that it has left does not end that.
-    pub(super) change_notice: Option<ConfigError>,
-    /// A signal has asked for an upgrade: the mark of a change is left to the next server.
-    pub(super) is_upgrading: bool,
-    /// Notice of that for administrators, once its settings are in force; true: it is the error of its file.
-    pub(super) notice: Option<(ConfigError, bool)>,
+    pub(super) change_notice: Option<ChangeNotice>,
+    /// The reload that it has left is of a confirmed change.
+    pub(super) is_confirmed: bool,
+    /// Change whose mark is on the disk.
+    pub(super) marked: Option<u64>,
+    /// Error of the earlier file, and notice of the change, for administrators once its settings are in force.
+    pub(super) notice: Option<(Option<ConfigError>, ChangeNotice)>,
 }
 
 /// Parts of an unconfirmed change.
@@ -143,7 +146,8 @@ impl Reloads {
             returning: None,
             confirmed: None,
             change_notice: None,
-            is_upgrading: false,
+            is_confirmed: false,
+            marked: None,
             notice: None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::certificate::InUse;
@@ -13,7 +14,7 @@ use crate::api::audit;
 use crate::call::{Completion, Reloaded, Unconfirmed};
 use crate::config;
 use crate::connection::Settings;
-use crate::keeper::Force;
+use crate::keeper::{Force, Unfinished};
 use crate::log::Reason;
 use crate::net::Endpoint as _;
 use crate::service::{Difference, ServiceTable};
@@ -55,15 +56,28 @@ impl Core {
         }
         self.system.reloader().release();
         let ended = if !is_trial && outcome.is_ok() { self.replace_trial() } else { None };
+        let is_own = call_id == NO_CALL;
+        // What a server that was killed has left.
+        let earlier = if is_own { self.reloads.change_notice.take() } else { None };
+        if let (true, Ok(later)) = (is_own && core::mem::take(&mut self.reloads.is_confirmed), &mut outcome) {
+            later.force = Force::Confirmed;
+            self.system.reloader().keep(Arc::clone(&later.text));
+        }
         let applied = outcome.map(|later| self.apply(later, is_trial, now));
         if let (Err(errors), false) = (&applied, is_trial) {
             error!("reload: nothing changes: {}", errors);
             let text = format_args!("configuration file not reloaded: {errors}");
             self.server.set_config_error(config::one_line(text));
         }
-        let earlier = if call_id == NO_CALL { self.reloads.change_notice.take() } else { None };
-        if let (Some(notice), Ok(_)) = (ended.or(earlier), &applied) {
-            self.server.set_change_notice(notice);
+        if !is_trial && applied.is_ok() {
+            if earlier.is_none() && ended.is_none() {
+                self.unmark();
+            }
+            if let Some(notice) = ended.or(earlier) {
+                self.server.set_change_notice(notice);
+            }
+        } else if is_own {
+            self.system.processes().report_unfinished(Unfinished::None);
         }
         if call_id == NO_CALL {
             audit::write_reload(applied.is_ok());
@@ -108,7 +122,10 @@ impl Core {
             crate::log::set_level(later.config.log_level);
         }
         self.apply_settings(&mut later, now);
-        self.system.processes().report_reload(later.force);
+        self.system.processes().report_unfinished(match later.force {
+            Force::Reload => Unfinished::Reload,
+            Force::Trial | Force::Confirmed | Force::Return => Unfinished::Trial,
+        });
         self.apply_services(later, services, difference.clone(), now);
         (difference, needs_restart)
     }
@@ -241,8 +258,13 @@ impl Core {
         match force {
             Force::Reload => self.system.reloader().keep(text),
             Force::Trial => self.note_document(document),
-            // Kept when it was confirmed.
-            Force::Confirmed => {}
+            // Its text was kept when it was confirmed.
+            Force::Confirmed => self.unmark(),
+            Force::Return => {}
+        }
+        if self.system.reloader().is_reloading() {
+            // Another one waits, of which the keeper knows nothing any more.
+            self.system.processes().report_unfinished(Unfinished::Reload);
         }
         self.server.process_changes(now, &mut self.system);
     }

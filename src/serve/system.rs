@@ -6,7 +6,7 @@ use super::reload::Reloader;
 use super::shutdown::Shutdown;
 use crate::api::{Platform, Refused};
 use crate::call::{ConfigurationWork, LogSource};
-use crate::keeper::{self, Force, Processes};
+use crate::keeper::{self, Processes, Unfinished};
 use crate::service::{BoardEnd, Memo, Memory, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
 use crate::sys::log_reader::LogReader;
@@ -187,8 +187,8 @@ impl Platform for System {
             return Err(Refused);
         }
         if is_write {
-            // A server that takes over reads the file, which may be written by then.
-            self.processes.report_reload(Force::Reload);
+            // A server that takes over compares the file, which may be written by then, with the mark of the change.
+            self.processes.report_unfinished(Unfinished::Trial);
         }
         Ok(())
     }

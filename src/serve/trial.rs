@@ -7,11 +7,12 @@ use super::certificate::InUse;
 use super::change::Page;
 use super::core::Core;
 use super::later::{Beside, Later};
+use super::mark::{ChangeNotice, Left};
 use super::reload::Unconfirmed;
 use super::reloads::Effect;
 use crate::api::Trial;
 use crate::call::{Change, Completion, ConfigurationPage, Unconfirmed as Answer};
-use crate::config::{self, ConfigError};
+use crate::config;
 use crate::keeper::Force;
 use crate::session::{UserLevel, Users};
 use crate::{error, info, log, warning};
@@ -104,7 +105,7 @@ impl Core {
             document: None,
         };
         self.reloads.unconfirmed = Some(unconfirmed);
-        self.reloads.is_upgrading = false;
+        self.reloads.marked = Some(call_id);
         self.system.reloader().begin_trial(later.text.clone());
         let password = |users: &Users| users.find(&change.by).and_then(|user| users.password(user).cloned());
         let before = password(self.server.users());
@@ -141,7 +142,6 @@ impl Core {
         else {
             return;
         };
-        self.system.reloader().unmark(trial.change);
         self.reloads.listeners.confirm();
         self.reloads.config.listen.address = unconfirmed.address;
         self.system.reloader().end_trial(Some(unconfirmed.address));
@@ -152,6 +152,13 @@ impl Core {
         info!("configuration: change {} is written", trial.change);
     }
 
+    /// Removes the mark of a change that is confirmed, or of one that ended, with its notice.
+    pub(super) fn unmark(&mut self) {
+        if let Some(change) = self.reloads.marked.take() {
+            self.system.reloader().unmark(change);
+        }
+    }
+
     /// Notes the text of an unconfirmed change, which the keeper has got.
     pub(super) fn note_document(&mut self, document: File) {
         if let Some(unconfirmed) = &mut self.reloads.unconfirmed {
@@ -160,14 +167,13 @@ impl Core {
     }
 
     /// Ends a trial because the configuration file is read again and put in force. Returns the notice of that.
-    pub(super) fn replace_trial(&mut self) -> Option<ConfigError> {
+    pub(super) fn replace_trial(&mut self) -> Option<ChangeNotice> {
         self.reloads.returning = None;
         let (Some(trial), Some(_)) = (self.server.end_trial(false), self.reloads.unconfirmed.take()) else {
             return None;
         };
         self.reloads.listeners.close();
         self.system.reloader().end_trial(None);
-        self.system.reloader().unmark(trial.change);
         warning!("configuration: change {} ends: the configuration file is read again", trial.change);
         Some(notice(&trial, "the file is in force, which was read again"))
     }
@@ -181,11 +187,12 @@ impl Core {
     #[cold]
     #[inline(never)]
     pub(super) fn continue_trial(&mut self, now: Duration) {
-        if let Some(document) = self.reloads.confirmed.take()
-            && self.system.processes().configure(&document, Force::Confirmed).is_err()
-        {
-            // With the next upkeep.
-            self.reloads.confirmed = Some(document);
+        if let Some(document) = self.reloads.confirmed.take() {
+            match self.system.processes().configure(&document, Force::Confirmed) {
+                Ok(()) => self.unmark(),
+                // With the next upkeep.
+                Err(_) => self.reloads.confirmed = Some(document),
+            }
         }
         if self.server.trial_is_over(now) && !self.server.is_shutting_down() {
             self.end_trial();
@@ -208,14 +215,9 @@ impl Core {
         );
         self.reloads.listeners.close();
         self.system.reloader().end_trial(None);
-        if !self.reloads.is_upgrading && !self.system.is_upgrade_asked() {
-            self.system.reloader().unmark(trial.change);
-        }
         log::set_level(level);
         self.reloads.returning = Some((earlier, false));
-        let is_error = config_error.is_some();
-        self.reloads.notice =
-            Some((config_error.unwrap_or_else(|| notice(&trial, "the earlier one is back")), is_error));
+        self.reloads.notice = Some((config_error, notice(&trial, "the earlier one is back")));
     }
 
     /// Puts the earlier configuration in force: its settings at once, its services when those that stop have ended.
@@ -224,16 +226,18 @@ impl Core {
         if !is_set && !self.server.is_writing() {
             self.apply_settings(&mut earlier, now);
             is_set = true;
-            match self.reloads.notice.take() {
-                Some((error, true)) => self.server.set_config_error(error),
-                Some((notice, false)) => self.server.set_change_notice(notice),
-                None => {}
+            if let Some((error, notice)) = self.reloads.notice.take() {
+                self.server.set_change_notice(notice);
+                if let Some(error) = error {
+                    self.server.set_config_error(error);
+                }
             }
         }
         if !is_set || !self.server.may_reload() {
             self.reloads.returning = Some((earlier, is_set));
             return;
         }
+        earlier.force = Force::Return;
         let services = self.succeed(&mut earlier);
         let difference = self.server.services().difference(&services);
         self.apply_services(earlier, services, difference, now);
@@ -253,19 +257,28 @@ impl Core {
 }
 
 impl Core {
-    /// Notifies administrators of a change that ended with an earlier server.
-    pub(super) fn notify_of_return(&mut self, notice: Option<ConfigError>) {
-        let Some(notice) = notice else { return };
-        warning!("configuration: {}", notice);
-        if self.server.config_state().0.is_none() {
+    /// Continues what an earlier server has left: a change that ended with it or is confirmed, and a reload.
+    pub(super) fn continue_earlier(&mut self, left: Left, is_unconfirmed: bool, is_reloading: bool) {
+        self.reloads.marked = left.change;
+        if let Some(notice) = left.notice {
+            warning!("configuration: {}", notice);
             self.server.set_change_notice(notice.clone());
+            self.reloads.change_notice = Some(notice).filter(|_| is_reloading);
         }
-        self.reloads.change_notice = Some(notice);
+        let reloader = self.system.reloader();
+        self.reloads.is_confirmed = is_unconfirmed && left.is_confirmed;
+        if is_unconfirmed && !left.is_confirmed {
+            reloader.request_return();
+        }
+        if is_reloading || self.reloads.is_confirmed {
+            info!("the reload of an earlier server begins anew");
+            reloader.request_by_signal();
+        }
     }
 }
 
 /// Notice of a change that was not confirmed.
-fn notice(trial: &Trial, result: &str) -> ConfigError {
+fn notice(trial: &Trial, result: &str) -> ChangeNotice {
     config::one_line(format_args!(
         "change {} of the configuration by {} was not confirmed: {}",
         trial.change, trial.by, result

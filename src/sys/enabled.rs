@@ -58,7 +58,9 @@ impl EnabledFile {
             Loaded::Whole(text) => (text, true),
             Loaded::Lost => {
                 let text = self.file.versions()?.into_iter().find_map(Result::ok).unwrap_or_default();
-                notices.push(format!("{FILE}: services start as the configuration file says"));
+                notices.push(format!(
+                    "{FILE}: services without a line in it start as the configuration file says"
+                ));
                 (text, false)
             }
         };
@@ -260,7 +262,7 @@ mod tests {
         fs::write(directory.0.join(FILE), text).unwrap();
         let (services, notices) = loaded_with(&file);
         assert_eq!(services, owned(&[("web", true), ("log", false)]));
-        assert!(notices.len() == 2 && notices[1].starts_with("enabled: services start as"), "{notices:?}");
+        assert!(notices.len() == 2 && notices[1].starts_with("enabled: services without"), "{notices:?}");
         assert_eq!(loaded(&file), owned(&[("web", true), ("log", false)]));
         assert_eq!(fs::read(directory.0.join("enabled.broken")).unwrap(), text);
     }

@@ -50,9 +50,10 @@ fn open_directory(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-/// Process that holds the lock of a directory, by its inode in `/proc/locks` (proc_locks(5)).
-fn holder(directory: &File) -> Option<u32> {
-    let inode = directory.metadata().ok()?.ino().to_string();
+/// Process that has locked a file or directory, by its inode in `/proc/locks` (proc_locks(5)); `None` if it has ended, and
+/// another one has its descriptor.
+pub fn holder(file: &File) -> Option<u32> {
+    let inode = file.metadata().ok()?.ino().to_string();
     holder_in(&fs::read_to_string("/proc/locks").ok()?, &inode)
 }
 

@@ -1,6 +1,7 @@
 //! Changes of the configuration: the combination in force, and the proof of their confirmation.
 
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
 
 use rustix::process::Signal;
 
@@ -9,8 +10,9 @@ use super::supervision::send;
 use super::trial::{SHORT, added, change, change_by, confirm, device, post, text, written};
 use crate::support::device::{ADMIN, shell, stored_password};
 use crate::support::directory::Directory;
-use crate::support::http::{login_form, session_of};
+use crate::support::http::{Response, exchange, form_request, login_form, session_of};
 use crate::support::server::{friendlet, run_command};
+use crate::support::stream::Stream;
 use crate::support::wait::{SOON, until};
 use crate::support::{Device, Server};
 
@@ -193,16 +195,92 @@ fn change_is_gone_with_its_notice_when_the_server_is_killed_while_services_stop_
     let file = written(&server);
     fs::write(server.config_file(), file.clone() + &added("edited")).unwrap();
     server.crash();
-    until_notice(&server, "by fadmin was not confirmed before the server ended: the earlier one is back");
+    until_notice(&server, "by fadmin was not confirmed: the earlier one is back");
     for name in ["slow", "gone"] {
         until_state(&server, name, "started");
     }
     assert!(is_nice(&server, 9));
     assert!(!server.call("services/list").contains("edited"), "nobody has reloaded the file");
     assert!(confirm(&server).contains("no change waits"));
-    // It is reported once.
+    // Until an administrator reloads the file, or makes another change.
     server.crash();
+    assert!(server.call("board/status").contains("not confirmed"));
+    assert_eq!(written(&server), file.clone() + &added("edited"));
+    fs::write(server.config_file(), file).unwrap();
+    assert!(post(&server, "reload", ADMIN, "").contains("\"ok\""));
+    for _ in 0..2 {
+        assert!(!server.call("board/status").contains("not confirmed"));
+        server.crash();
+    }
+    server.stop();
+}
+
+#[test]
+fn service_that_has_stopped_for_a_change_runs_again_when_the_server_is_killed_meanwhile() {
+    let quick = added("quick");
+    let mut server = Server::start(&device(&(slow(9) + &quick)));
+    until_state(&server, "slow", "started");
+    until_state(&server, "quick", "started");
+    let answer = change(&server, &device(&slow(11)), "seconds=60");
+    assert!(answer.contains(r#""Removed": ["quick"]"#), "{answer}");
+    until_state(&server, "quick", "stopped");
+    assert_eq!(status(&server, "slow").state, "stopping");
+    server.crash();
+    for name in ["slow", "quick"] {
+        until_state(&server, name, "started");
+    }
+    server.stop();
+}
+
+#[test]
+fn change_that_was_confirmed_while_services_stop_for_it_is_in_force_after_a_kill() {
+    let mut server = Server::start(&device(&slow(9)));
+    until_state(&server, "slow", "started");
+    let before = server.address();
+    let later = Device { address: "127.0.0.2:0".to_owned(), ..device(&slow(11)) };
+    let answer = change(&server, &later, "seconds=60");
+    let opened = answer.split("\"Address\": \"").nth(1).and_then(|rest| rest.split('"').next());
+    let opened: SocketAddr = opened.unwrap_or_else(|| panic!("{answer}")).parse().unwrap();
+    let form = form_request("/system.library/board/confirm", &format!("sessionid={ADMIN}"));
+    let socket = Stream::Plain(TcpStream::connect(opened).unwrap());
+    assert_eq!(Response::parse(&exchange(socket, form.as_bytes())).body, OK);
+    let stopping = server.log().matches("the configuration file has changed it").count();
+    assert_eq!(stopping, 1);
+    server.crash();
+    assert_eq!(server.address().ip(), opened.ip(), "the administrator is there");
+    until("its services are in force", || is_nice(&server, 11));
+    until_state(&server, "slow", "started");
     assert!(!server.call("board/status").contains("not confirmed"));
+    server.crash();
+    assert_eq!((server.address().ip(), is_nice(&server, 11)), (opened.ip(), true));
+    assert_ne!(before.ip(), opened.ip());
+    server.stop();
+}
+
+#[test]
+fn error_of_the_file_and_notice_of_a_change_are_both_reported() {
+    let before = device("");
+    let server = Server::start(&before);
+    assert!(change(&server, &device(&added("added")), SHORT).contains("\"Change\": "));
+    until_notice(&server, "was not confirmed");
+    let text = written(&server);
+    fs::write(server.config_file(), text.clone() + "[[service\n").unwrap();
+    server.signal(Signal::HUP);
+    until_notice(&server, "configuration file not reloaded");
+    assert!(server.call("board/status").contains("was not confirmed"));
+    server.stop();
+}
+
+#[test]
+fn reload_that_was_asked_for_by_a_signal_is_not_lost_with_the_server() {
+    let mut server = Server::start(&device(""));
+    let text = written(&server);
+    fs::write(server.config_file(), text + &added("added")).unwrap();
+    // It handles no signal, and then none any more.
+    send(server.pid(), Signal::STOP);
+    server.signal(Signal::HUP);
+    server.crash();
+    until("it is reloaded", || server.call("services/list").contains("added"));
     server.stop();
 }
 
@@ -219,7 +297,7 @@ fn change_that_is_not_confirmed_leaves_its_notice_however_the_server_ends() {
         until_notice(server, words);
         until("it is back", || !server.call("services/list").contains("added"));
     };
-    let ended = "by fadmin was not confirmed before the server ended";
+    let ended = "by fadmin was not confirmed: the earlier one is back";
     begin(&server);
     server.crash();
     is_back(&server, ended);

@@ -9,6 +9,7 @@ use super::supervision::{pid_in, send};
 use crate::support::device::{ADMIN, service, shell};
 use crate::support::directory::Directory;
 use crate::support::http::session_of;
+use crate::support::server::{friendlet, run_command};
 use crate::support::wait::{SOON, until};
 use crate::support::ws::request;
 use crate::support::{Device, Server, process};
@@ -207,6 +208,24 @@ fn finish_runs_on_and_the_exit_before_it_decides() {
     assert_eq!(status(&server, "fails").last_exit, "exit 7");
     assert_eq!(std::fs::read_to_string(runs).unwrap(), "x\n");
     assert_eq!(std::fs::read_to_string(ends).unwrap(), "x\nx\n");
+}
+
+/// Between two servers, the state directory and the port are free, and the services run.
+#[test]
+fn second_keeper_does_not_start_while_the_first_one_has_no_server() {
+    let mut server = Server::start(&device(&[shell("web", RUNS_ON, "autostart = true")]));
+    let pid = until_state(&server, "web", "started").pid;
+    let (keeper, own, config) = (server.keeper(), server.pid(), server.config_file());
+    server.replace(|| {
+        send(keeper, Signal::STOP);
+        send(own, Signal::KILL);
+        let run = run_command(friendlet().args(["serve", "--config", &config]), "");
+        assert_eq!(run.code, Some(69), "{run:?}");
+        assert!(run.stderr.contains(&format!("in use by process {keeper}")), "{run:?}");
+        send(keeper, Signal::CONT);
+    });
+    assert_eq!(status(&server, "web").pid, pid);
+    server.stop();
 }
 
 #[test]

@@ -331,7 +331,7 @@ fn server_that_is_killed_in_a_trial_is_followed_by_one_with_the_earlier_configur
     assert_eq!((status(&server, "same").pid, status(&server, "same").restarts), (pid, 0));
     assert_eq!(written(&server), text(&server, &device(&added("gone"))));
     assert!(confirm(&server).contains("no change waits to be confirmed"));
-    assert!(server.call("board/status").contains("before the server ended"));
+    assert!(server.call("board/status").contains("was not confirmed"));
     // And so is the next one.
     server.crash();
     until_state(&server, "gone", "started");

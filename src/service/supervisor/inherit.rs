@@ -176,7 +176,9 @@ impl Supervisor {
             State::Stopped | State::Finished | State::Failed => false,
         };
         let Some(ended) = ended.filter(|_| is_pending) else {
-            if memo.is_wanted && matches!(memo.state, State::Starting | State::Started | State::Paused) {
+            // One that has stopped for a reload is wanted, too.
+            let may_run = !matches!(memo.state, State::Finished | State::Failed);
+            if memo.is_wanted && may_run {
                 self.resumed |= bit(service);
             }
             return;
