@@ -1,4 +1,4 @@
-//! Exit codes: those of `sysexits.h`, and two of `ctl`. `--help` and the documents list this table.
+//! Exit codes: those of `sysexits.h`, and those of `ctl`. `--help` and the documents list this table.
 
 use std::process::ExitCode;
 
@@ -28,6 +28,7 @@ table! {
     OK 0 "EX_OK" "success";
     CALL_FAILED 1 "" "ctl: the call failed";
     NOT_RUNNING 3 "" "ctl status: the service is not running";
+    UNKNOWN 4 "" "ctl: no such service, command or call";
     USAGE 64 "EX_USAGE" "usage error in the command line";
     DATA 65 "EX_DATAERR" "invalid input";
     NO_INPUT 66 "EX_NOINPUT" "the configuration file, or the directory of `check --root`, does not exist";
@@ -36,6 +37,7 @@ table! {
     SYSTEM 71 "EX_OSERR" "error of the operating system";
     CANNOT_CREATE 73 "EX_CANTCREAT" "a file or directory cannot be created";
     IO 74 "EX_IOERR" "read or write error";
+    UNTRUSTED 76 "EX_PROTOCOL" "ctl: the certificate of the server is not the expected one";
     NO_PERMISSION 77 "EX_NOPERM" "permission denied; ctl: not logged in, or not allowed";
     CONFIG 78 "EX_CONFIG" "configuration error";
 }

@@ -1,96 +1,18 @@
 //! Command line of `friendlet ctl`.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
-use std::path::Path;
 
 use lexopt::{Arg, Parser};
 
 use super::failure::{Failure, USAGE};
+use super::help;
 use super::pin::{Fingerprint, parse_fingerprint};
-use super::url::Url;
 use crate::api::{CALLS, Handler};
 use crate::call::LogSource;
 use crate::suggest::nearest;
-
-pub(super) const HELP: &str = "\
-friendlet ctl: control the services of a server
-
-usage: friendlet ctl [OPTIONS] COMMAND
-
-commands
-  login USER            ask for the password, open a session and remember it
-  logout                end the session
-  list                  list the services with their states
-  status [SERVICE]      status of SERVICE or of all; exit code 3 if SERVICE does not run
-  show SERVICE          all that is configured for SERVICE, its state and its last ends
-  start SERVICE         start it, or resume it after `pause`
-  stop SERVICE          stop it with all its processes
-  restart SERVICE       stop it if it runs, then start it
-  pause SERVICE         stop its processes by SIGSTOP until `start`
-  install SERVICE       start it with the server from now on
-  uninstall SERVICE     do not start it with the server from now on
-  command SERVICE NAME  run a named command of the service and print its output
-  logs SERVICE          print the newest output of the service
-    --lines N           at most N lines
-    --follow            then print new output as it is written
-  watch [SERVICE]       print changes of state as they happen
-  board                 print the status of the board
-  reload                read the configuration file again and put it in force, all of it or
-                        nothing: only services that it changes are restarted
-    --dry-run           only print what would change
-  configuration [set FILE|confirm]
-                        print the configuration file in force, without its secrets; `set`
-                        prints what FILE changes (- is standard input), puts it in force,
-                        and confirms it over a new connection: then the server writes it,
-                        else the earlier one is back. `<kept secret>` keeps a secret
-    --sources           print the file of each service, check and device rule instead
-    --dry-run           only print what would change
-    --seconds N         time to confirm, up to a minute
-    --no-confirm        leave it to `configuration confirm`
-  upgrade               let the program that is at the path of friendlet by now take over,
-                        if it can: services run on, connections end
-  mark-good             confirm the running slot, where the configuration file wants that of
-                        an administrator
-  server-log            print the newest records of the server's own log
-    --follow            then print new records as they are logged
-    --earlier           print the log files instead, those of earlier runs included
-    --audit             print the audit trail instead: who did what, from where
-    --level LEVEL       set the log level until the server exits: off, error, warn, info,
-                        debug
-    --raw FILE          store the records unchanged, for `cargo xtask log`; - is standard
-                        output
-  reboot                stop the services in order and restart the board
-  poweroff              stop the services in order and switch the board off
-  factory-reset         erase configuration, users, certificate and all data of the board,
-                        and restart it: asks for the name of the board
-  passwd [USER]         change your own password: asks for the old one, then for the new
-                        one; an administrator changes that of USER. Without a terminal,
-                        each password is a line of standard input
-  unlock [USER]         end the block of USER, or of all users, after wrong passwords
-  sessions [end ID]     list your sessions, those of all users for an administrator; `end`
-                        ends the one with this ID of the list
-  call PATH [KEY=VALUE]..
-                        make any call and print its reply: `call services/hello/status`
-  complete-calls        print the path of every call, for the completion of a shell
-
-options
-  --url URL             wss://HOST:PORT, or ws:// for a server on this machine without TLS,
-                        or unix:PATH for the local socket, which needs no login
-                        [default: the local socket of this user if it exists, such as
-                        unix:/run/friendlet/ctl of root, else wss://127.0.0.1:6500]
-  --session ID          use this session instead of the remembered one [environment:
-                        FRIENDLET_SESSION]
-  --fingerprint HEX     require the certificate with this SHA-256 fingerprint
-  --json                print the server's reply unchanged
-  -h, --help            print this
-
-At the local socket, root and the user of the server are administrators. Elsewhere `login`
-comes first, and the fingerprint of the server's certificate is remembered when it is first
-seen, and required from then on.
-
-exit codes: 0 success, 1 call failed, 3 service not running, 64 command line error, 69 server
-not reached, 77 not logged in or permission denied
-";
 
 /// Command with its operands checked.
 #[derive(Debug, Eq, PartialEq)]
@@ -101,11 +23,13 @@ pub(super) enum Action {
     Logout,
     List,
     Verb {
-        verb: &'static str,
-        service: String,
+        verb: Verb,
+        services: Vec<String>,
+        /// Wait until they have the state that it leads to.
+        waits: bool,
     },
     Status {
-        service: Option<String>,
+        services: Vec<String>,
     },
     Show {
         service: String,
@@ -115,11 +39,11 @@ pub(super) enum Action {
         name: String,
     },
     Logs {
-        service: String,
+        services: Vec<String>,
         options: LogOptions,
     },
     Watch {
-        service: Option<String>,
+        services: Vec<String>,
     },
     Board,
     Reload {
@@ -149,6 +73,15 @@ pub(super) enum Action {
     CompleteCalls,
 }
 
+/// Command of the supervisor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Verb {
+    /// Name on the command line.
+    pub(super) word: &'static str,
+    /// Name in the path of the call.
+    pub(super) call: &'static str,
+}
+
 /// Operation of `configuration`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum ConfigurationAction {
@@ -165,6 +98,7 @@ pub(super) enum ConfigurationAction {
         /// The command confirms it.
         is_confirmed: bool,
     },
+    Edit,
     Confirm,
 }
 
@@ -202,9 +136,11 @@ impl BoardEnd {
     }
 }
 
+/// Command line.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Invocation {
-    pub(super) url: Url,
+pub(super) struct Arguments {
+    /// Addresses and names of servers.
+    pub(super) servers: Vec<String>,
     pub(super) session: Option<String>,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) json: bool,
@@ -213,192 +149,167 @@ pub(super) struct Invocation {
 
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Parsed {
-    Help,
-    Run(Invocation),
+    Help(String),
+    Run(Arguments),
 }
 
-/// Every command but the verbs, with its operands.
-const COMMANDS: [(&str, &str); 22] = [
-    ("board", ""),
-    ("call", "PATH [KEY=VALUE].."),
-    ("command", "SERVICE NAME"),
-    ("complete-calls", ""),
-    ("configuration", "[set FILE|confirm]"),
-    ("factory-reset", ""),
-    ("list", ""),
-    ("login", "USER"),
-    ("logout", ""),
-    ("logs", "SERVICE"),
-    ("mark-good", ""),
-    ("passwd", "[USER]"),
-    ("poweroff", ""),
-    ("reboot", ""),
-    ("reload", ""),
-    ("server-log", ""),
-    ("sessions", "[end ID]"),
-    ("show", "SERVICE"),
-    ("status", "[SERVICE]"),
-    ("unlock", "[USER]"),
-    ("upgrade", ""),
-    ("watch", "[SERVICE]"),
+/// Option: its name and letter, whether a value follows, and the commands that have it; none: all.
+type Opt = (&'static str, char, bool, &'static [&'static str]);
+
+const NONE: char = '\0';
+#[rustfmt::skip]
+const OPTIONS: [Opt; 17] = [
+    ("help",        'h',  false, &[]),
+    ("url",         NONE, true,  &[]),
+    ("on",          NONE, true,  &[]),
+    ("session",     NONE, true,  &[]),
+    ("fingerprint", NONE, true,  &[]),
+    ("json",        NONE, false, &[]),
+    ("wait",        NONE, false, &["start", "stop", "restart"]),
+    ("follow",      'f',  false, &["logs", "server-log"]),
+    ("lines",       'n',  true,  &["logs"]),
+    ("level",       NONE, true,  &["server-log"]),
+    ("raw",         NONE, true,  &["server-log"]),
+    ("earlier",     NONE, false, &["server-log"]),
+    ("audit",       NONE, false, &["server-log"]),
+    ("dry-run",     NONE, false, &["reload", "configuration set"]),
+    ("sources",     NONE, false, &["configuration"]),
+    ("seconds",     NONE, true,  &["configuration set"]),
+    ("no-confirm",  NONE, false, &["configuration set"]),
 ];
-/// Operands of a verb.
-const VERB_OPERANDS: &str = "SERVICE";
+/// Other words for verbs of the supervisor.
+const SYNONYMS: [Verb; 2] =
+    [Verb { word: "enable", call: "install" }, Verb { word: "disable", call: "uninstall" }];
 
-/// Verbs of the supervisor: each is a command.
-fn verbs() -> impl Iterator<Item = &'static str> {
-    let verbs = CALLS.iter().filter(|row| matches!(row.handler, Handler::Verb(_)));
-    verbs.filter_map(|row| row.path.last().copied())
+/// Options of a command line, each with its value.
+struct Given(Vec<(&'static Opt, String)>);
+
+impl Given {
+    fn all(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &String> {
+        self.0.iter().filter(move |(option, _)| option.0 == name).map(|(_, value)| value)
+    }
+
+    fn has(&self, name: &'static str) -> bool {
+        self.value(name).is_some()
+    }
+
+    fn value(&self, name: &'static str) -> Option<String> {
+        self.all(name).next_back().cloned()
+    }
+
+    fn log_options(&self) -> Result<LogOptions, Failure> {
+        let lines = self
+            .value("lines")
+            .map(|text| text.parse().map_err(|_| usage(format!("--lines: '{text}' is not a number"))));
+        let source = |name, source| self.has(name).then_some(source);
+        let options = LogOptions {
+            follow: self.has("follow"),
+            lines: lines.transpose()?,
+            level: self.value("level"),
+            source: source("audit", LogSource::Audit).or(source("earlier", LogSource::Files)),
+            raw: self.value("raw"),
+        };
+        if options.source.is_some() && (options.follow || options.level.is_some()) {
+            return Err(usage("--earlier and --audit print files: without --follow and --level"));
+        }
+        Ok(options)
+    }
 }
 
-fn usage(text: impl std::fmt::Display) -> Failure {
+/// Finds a verb of the supervisor, each of which is a command.
+fn find_verb(word: &str) -> Option<Verb> {
+    let verbs = CALLS.iter().filter(|row| matches!(row.handler, Handler::Verb(_)));
+    let verbs = verbs.filter_map(|row| row.path.last()).map(|call| Verb { word: call, call });
+    verbs.chain(SYNONYMS).find(|verb| verb.word == word)
+}
+
+pub(super) fn usage(text: impl std::fmt::Display) -> Failure {
     Failure::new(USAGE, format!("{text}; see `friendlet ctl --help`"))
 }
 
-/// Parses a command line. Without an address, `socket` is that of the server if it exists.
-pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path) -> Result<Parsed, Failure> {
+/// Parses a command line.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
     let mut parser = Parser::from_args(arguments);
-    let mut url = None;
-    let (mut session, mut fingerprint, mut json, mut is_dry) = (None, None, false, false);
-    let (mut sources, mut confirms, mut time) = (false, true, None);
-    let mut log = LogOptions::default();
-    // Options that only some commands have.
-    let mut own_options = Vec::new();
+    let mut given = Given(Vec::new());
     let mut words: Vec<String> = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
-        match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Parsed::Help),
-            Arg::Long("json") => json = true,
-            Arg::Long("dry-run") => {
-                is_dry = true;
-                own_options.push("--dry-run");
-            }
-            Arg::Long("sources") => {
-                sources = true;
-                own_options.push("--sources");
-            }
-            Arg::Long("no-confirm") => {
-                confirms = false;
-                own_options.push("--no-confirm");
-            }
-            Arg::Long("seconds") => {
-                time = Some(value(&mut parser)?);
-                own_options.push("--seconds");
-            }
-            Arg::Long("follow") => {
-                log.follow = true;
-                own_options.push("--follow");
-            }
-            Arg::Long("lines") => {
-                let text = value(&mut parser)?;
-                let lines = text.parse().map_err(|_| usage(format!("--lines: '{text}' is not a number")))?;
-                log.lines = Some(lines);
-                own_options.push("--lines");
-            }
-            Arg::Long("level") => {
-                log.level = Some(value(&mut parser)?);
-                own_options.push("--level");
-            }
-            Arg::Long("earlier") => {
-                log.source = Some(LogSource::Files);
-                own_options.push("--earlier");
-            }
-            Arg::Long("audit") => {
-                log.source = Some(LogSource::Audit);
-                own_options.push("--audit");
-            }
-            Arg::Long("raw") => {
-                log.raw = Some(value(&mut parser)?);
-                own_options.push("--raw");
-            }
-            Arg::Long("url") => url = Some(Url::parse(&value(&mut parser)?).map_err(usage)?),
-            Arg::Long("session") => session = Some(value(&mut parser)?),
-            Arg::Long("fingerprint") => {
-                let hex = value(&mut parser)?;
-                fingerprint = Some(parse_fingerprint(&hex).ok_or_else(|| {
-                    usage(format!("'{hex}' is not a SHA-256 fingerprint of 64 hexadecimal digits"))
-                })?);
-            }
+        let (option, name) = match argument {
             Arg::Value(word) => {
-                words.push(
-                    word.into_string().map_err(|word| usage(format!("{} is not UTF-8", word.display())))?,
-                );
+                words.push(text(word)?);
+                continue;
             }
-            other => return Err(usage(other.unexpected())),
-        }
+            Arg::Long(name) => (OPTIONS.iter().find(|option| option.0 == name), format!("--{name}")),
+            Arg::Short(letter) => (OPTIONS.iter().find(|option| option.1 == letter), format!("-{letter}")),
+        };
+        let option = option.ok_or_else(|| unknown_option(&name))?;
+        let value = if option.2 { text(parser.value().map_err(usage)?)? } else { String::new() };
+        given.0.push((option, value));
     }
-    let mut action = parse_action(&words)?;
-    let (options, allowed): (_, &[&str]) = match &mut action {
-        Action::Logs { options, .. } => (Some(options), &["--follow", "--lines"]),
-        Action::ServerLog(options) => {
-            (Some(options), &["--follow", "--level", "--raw", "--earlier", "--audit"])
-        }
-        Action::Reload { is_trial } => {
-            *is_trial = is_dry;
-            (None, &["--dry-run"])
-        }
-        Action::Configuration(ConfigurationAction::Show { has_sources }) => {
-            *has_sources = sources;
-            (None, &["--sources"])
-        }
-        Action::Configuration(ConfigurationAction::Set {
-            is_dry: is_trial, seconds, is_confirmed, ..
-        }) => {
-            (*is_trial, *seconds, *is_confirmed) = (is_dry, time, confirms);
-            (None, &["--dry-run", "--seconds", "--no-confirm"])
-        }
-        _ => (None, &[]),
-    };
-    if let Some(option) = own_options.iter().find(|option| !allowed.contains(option)) {
-        return Err(usage(format!("'{}' has no option {option}", words.join(" "))));
-    }
-    if log.source.is_some() && (log.follow || log.level.is_some()) {
-        return Err(usage("--earlier and --audit print files: without --follow and --level"));
-    }
-    if let Some(options) = options {
-        *options = log;
-    }
-    let url = url.unwrap_or_else(|| Url::default_with(socket));
-    Ok(Parsed::Run(Invocation { url, session, fingerprint, json, action }))
-}
-
-fn value(parser: &mut Parser) -> Result<String, Failure> {
-    parser
-        .value()
-        .map_err(usage)?
-        .into_string()
-        .map_err(|value| usage(format!("{} is not UTF-8", value.display())))
-}
-
-fn parse_action(words: &[String]) -> Result<Action, Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let (true, [command, ..]) | (false, ["help", command]) = (given.has("help"), words.as_slice()) {
+        return help::of(command).map(Parsed::Help).ok_or_else(|| unknown_command(command));
+    }
+    if given.has("help") || words == ["help"] {
+        return Ok(Parsed::Help(help::TEXT.to_owned()));
+    }
+    let action = parse_action(&words, &given)?;
+    let command = match words.as_slice() {
+        ["configuration", word, ..] => format!("configuration {word}"),
+        words => words.first().copied().unwrap_or_default().to_owned(),
+    };
+    let is_wrong = |option: &Opt| !option.3.is_empty() && !option.3.contains(&command.as_str());
+    if let Some((option, _)) = given.0.iter().find(|(option, _)| is_wrong(option)) {
+        return Err(usage(format!("'{}' has no option --{}", words.join(" "), option.0)));
+    }
+    let fingerprint = given.value("fingerprint").map(|hex| {
+        parse_fingerprint(&hex)
+            .ok_or_else(|| usage(format!("'{hex}' is not a SHA-256 fingerprint of 64 hexadecimal digits")))
+    });
+    let names = given.all("on").flat_map(|names| names.split(','));
+    Ok(Parsed::Run(Arguments {
+        servers: given.all("url").map(String::as_str).chain(names).map(str::to_owned).collect(),
+        session: given.value("session"),
+        fingerprint: fingerprint.transpose()?,
+        json: given.has("json"),
+        action,
+    }))
+}
+
+fn text(word: OsString) -> Result<String, Failure> {
+    word.into_string().map_err(|word| usage(format!("{} is not UTF-8", word.display())))
+}
+
+fn parse_action(words: &[&str], given: &Given) -> Result<Action, Failure> {
     let own = |word: &&str| (*word).to_owned();
-    let options = LogOptions::default();
-    Ok(match words.as_slice() {
+    let all = |words: &[&str]| words.iter().map(own).collect::<Vec<_>>();
+    Ok(match words {
         [] => return Err(usage("a command is missing")),
         ["login", user] => Action::Login { user: own(user) },
         ["logout"] => Action::Logout,
         ["list"] => Action::List,
-        ["status"] => Action::Status { service: None },
-        ["status", service] => Action::Status { service: Some(own(service)) },
+        ["status", services @ ..] => Action::Status { services: all(services) },
         ["show", service] => Action::Show { service: own(service) },
         ["command", service, name] => Action::Command { service: own(service), name: own(name) },
-        ["logs", service] => Action::Logs { service: own(service), options },
-        ["watch"] => Action::Watch { service: None },
-        ["watch", service] => Action::Watch { service: Some(own(service)) },
+        ["logs", services @ ..] if !services.is_empty() => {
+            Action::Logs { services: all(services), options: given.log_options()? }
+        }
+        ["watch", services @ ..] => Action::Watch { services: all(services) },
         ["board"] => Action::Board,
-        ["reload"] => Action::Reload { is_trial: false },
-        ["configuration"] => Action::Configuration(ConfigurationAction::Show { has_sources: false }),
+        ["reload"] => Action::Reload { is_trial: given.has("dry-run") },
+        ["configuration"] => {
+            Action::Configuration(ConfigurationAction::Show { has_sources: given.has("sources") })
+        }
         ["configuration", "confirm"] => Action::Configuration(ConfigurationAction::Confirm),
         ["configuration", "set", file] => Action::Configuration(ConfigurationAction::Set {
             file: own(file),
-            is_dry: false,
-            seconds: None,
-            is_confirmed: true,
+            is_dry: given.has("dry-run"),
+            seconds: given.value("seconds"),
+            is_confirmed: !given.has("no-confirm"),
         }),
+        ["edit"] => Action::Configuration(ConfigurationAction::Edit),
         ["upgrade"] => Action::Upgrade,
         ["mark-good"] => Action::MarkGood,
-        ["server-log"] => Action::ServerLog(options),
+        ["server-log"] => Action::ServerLog(given.log_options()?),
         ["reboot"] => Action::End(BoardEnd::Reboot),
         ["poweroff"] => Action::End(BoardEnd::PowerOff),
         ["sessions"] => Action::Sessions { end: None },
@@ -413,8 +324,10 @@ fn parse_action(words: &[String]) -> Result<Action, Failure> {
             parameters: parameters.iter().map(|word| parse_parameter(word)).collect::<Result<_, _>>()?,
         },
         ["complete-calls"] => Action::CompleteCalls,
-        [word, operands @ ..] => match (verbs().find(|verb| verb == word), operands) {
-            (Some(verb), [service]) => Action::Verb { verb, service: own(service) },
+        [word, operands @ ..] => match find_verb(word) {
+            Some(verb) if !operands.is_empty() => {
+                Action::Verb { verb, services: all(operands), waits: given.has("wait") }
+            }
             _ => return Err(explain(word, operands)),
         },
     })
@@ -428,10 +341,11 @@ fn parse_parameter(word: &str) -> Result<(String, String), Failure> {
 
 /// Failure of a command line that is not an action.
 fn explain(command: &str, operands: &[&str]) -> Failure {
-    let verbs = || verbs().map(|verb| (verb, VERB_OPERANDS));
-    let mut commands = COMMANDS.into_iter().chain(verbs());
-    let Some((_, expected)) = commands.find(|(name, _)| *name == command) else {
-        return unknown_command(command, COMMANDS.into_iter().chain(verbs()).map(|(name, _)| name));
+    let Some((_, expected)) = help::commands().find(|(name, _)| *name == command) else {
+        return match find_verb(command) {
+            Some(_) => usage(format!("{command} needs SERVICE..")),
+            None => unknown_command(command),
+        };
     };
     let required = expected.split_whitespace().filter(|operand| !operand.starts_with('[')).count();
     match operands.last() {
@@ -440,148 +354,22 @@ fn explain(command: &str, operands: &[&str]) -> Failure {
     }
 }
 
-fn unknown_command(command: &str, known: impl Iterator<Item = &'static str>) -> Failure {
+fn unknown_command(command: &str) -> Failure {
     // The name of `server-log` until 0.1.
     if command == "log" {
         let text = "'log' is not a command: 'logs SERVICE' prints the output of a service, 'server-log' the \
                     server's own log";
         return usage(text);
     }
-    match nearest(command, known) {
-        Some(near) => usage(format!("'{command}' is not a command; did you mean '{near}'?")),
-        None => usage(format!("'{command}' is not a command")),
-    }
+    unknown("command", command, nearest(command, help::commands().map(|(name, _)| name)))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn unknown_option(option: &str) -> Failure {
+    let near = nearest(option.trim_start_matches('-'), OPTIONS.iter().map(|option| option.0));
+    unknown("option", option, near.map(|near| format!("--{near}")).as_deref())
+}
 
-    fn read(line: &str) -> Result<Parsed, Failure> {
-        parse(line.split_whitespace().map(OsString::from), Path::new("/nonexistent"))
-    }
-
-    fn action(line: &str) -> Action {
-        match read(line).unwrap() {
-            Parsed::Run(invocation) => invocation.action,
-            Parsed::Help => panic!("help"),
-        }
-    }
-
-    #[test]
-    fn commands() {
-        assert_eq!(action("login admin"), Action::Login { user: "admin".into() });
-        assert_eq!(action("logout"), Action::Logout);
-        assert_eq!(action("list"), Action::List);
-        assert_eq!(action("status"), Action::Status { service: None });
-        assert_eq!(action("show a"), Action::Show { service: "a".into() });
-        assert_eq!(action("watch a"), Action::Watch { service: Some("a".into()) });
-        assert_eq!(action("command a b"), Action::Command { service: "a".into(), name: "b".into() });
-        assert_eq!(action("board"), Action::Board);
-        assert_eq!(action("server-log"), Action::ServerLog(LogOptions::default()));
-        let options = LogOptions {
-            follow: true,
-            level: Some("debug".into()),
-            raw: Some("-".into()),
-            ..LogOptions::default()
-        };
-        assert_eq!(action("server-log --follow --level debug --raw -"), Action::ServerLog(options));
-        let earlier = LogOptions { source: Some(LogSource::Files), ..LogOptions::default() };
-        assert_eq!(action("server-log --earlier"), Action::ServerLog(earlier));
-        let audit =
-            LogOptions { source: Some(LogSource::Audit), raw: Some("f".into()), ..LogOptions::default() };
-        assert_eq!(action("server-log --audit --raw f"), Action::ServerLog(audit));
-        let options = LogOptions { follow: true, lines: Some(7), ..LogOptions::default() };
-        assert_eq!(action("logs a --lines 7 --follow"), Action::Logs { service: "a".into(), options });
-        let configuration = |action| Action::Configuration(action);
-        let show = ConfigurationAction::Show { has_sources: true };
-        assert_eq!(action("configuration --sources"), configuration(show));
-        assert_eq!(action("configuration confirm"), configuration(ConfigurationAction::Confirm));
-        let (file, seconds) = ("f".to_owned(), Some("9".to_owned()));
-        let set = ConfigurationAction::Set { file, is_dry: true, seconds, is_confirmed: false };
-        assert_eq!(action("configuration set f --dry-run --seconds 9 --no-confirm"), configuration(set));
-        assert_eq!(action("reboot"), Action::End(BoardEnd::Reboot));
-        assert_eq!(action("poweroff"), Action::End(BoardEnd::PowerOff));
-        assert_eq!(action("unlock"), Action::Unlock { user: None });
-        assert_eq!(action("sessions"), Action::Sessions { end: None });
-        assert_eq!(action("sessions end 8ed92253"), Action::Sessions { end: Some("8ed92253".into()) });
-        assert_eq!(action("unlock anna"), Action::Unlock { user: Some("anna".into()) });
-        assert_eq!(action("factory-reset"), Action::End(BoardEnd::FactoryReset));
-        assert_eq!(action("passwd"), Action::Passwd { user: None });
-        assert_eq!(action("passwd anna"), Action::Passwd { user: Some("anna".into()) });
-        let parameters = vec![("cmd".into(), "a=b".into()), ("x".into(), String::new())];
-        let call = Action::Call { path: "services/a/command".into(), parameters };
-        assert_eq!(action("call services/a/command cmd=a=b x="), call);
-        assert_eq!(action("complete-calls"), Action::CompleteCalls);
-        for verb in ["start", "stop", "restart", "pause", "install", "uninstall"] {
-            let expected = Action::Verb { verb, service: "hello".into() };
-            assert_eq!(action(&format!("{verb} hello")), expected);
-        }
-    }
-
-    #[test]
-    fn options() {
-        let line = format!("--json --url ws://[::1]:1 list --session=s --fingerprint {}", "0A:".repeat(32));
-        let Parsed::Run(invocation) = read(&line).unwrap() else { panic!("help") };
-        assert_eq!(invocation.url, Url::parse("ws://[::1]:1").unwrap());
-        assert_eq!((invocation.session.as_deref(), invocation.json), (Some("s"), true));
-        assert_eq!(invocation.fingerprint, Some([0x0a; 32]));
-        let Parsed::Run(invocation) = read("list").unwrap() else { panic!("help") };
-        assert_eq!(invocation.url, Url::parse("wss://127.0.0.1:6500").unwrap());
-    }
-
-    #[test]
-    fn help() {
-        assert_eq!(read("start --help"), Ok(Parsed::Help));
-        assert!(HELP.lines().all(|line| line.len() <= 94));
-        for (command, operands) in COMMANDS.into_iter().chain(verbs().map(|verb| (verb, VERB_OPERANDS))) {
-            let line = format!("  {command} {operands}");
-            let line = line.trim_end();
-            let is_line = |help: &str| help == line || help.starts_with(&format!("{line} "));
-            assert!(HELP.lines().any(is_line), "{line}");
-        }
-    }
-
-    #[test]
-    fn wrong_usage() {
-        for (line, part) in [
-            ("", "a command is missing"),
-            ("frobnicate", "'frobnicate' is not a command; see"),
-            ("strat hello", "'strat' is not a command; did you mean 'start'?"),
-            ("log", "'server-log' the server's own log"),
-            ("log --follow", "'logs SERVICE' prints the output of a service"),
-            ("start", "start needs SERVICE"),
-            ("show", "show needs SERVICE"),
-            ("logs", "logs needs SERVICE"),
-            ("call", "call needs PATH"),
-            ("call services/list x", "'x' is not of the form KEY=VALUE"),
-            ("start a b", "'b' is one argument too many"),
-            ("list a", "'a' is one argument too many"),
-            ("status a b", "'b' is one argument too many"),
-            ("list --follow", "'list' has no option --follow"),
-            ("server-log --lines 1", "'server-log' has no option --lines"),
-            ("server-log --audit --follow", "--earlier and --audit print files"),
-            ("server-log --earlier --level info", "--earlier and --audit print files"),
-            ("logs a --audit", "'logs a' has no option --audit"),
-            ("logs a --raw -", "'logs a' has no option --raw"),
-            ("logs a --lines x", "--lines: 'x' is not a number"),
-            ("server-log all", "'all' is one argument too many"),
-            ("reboot now", "'now' is one argument too many"),
-            ("configuration set", "configuration needs [set FILE|confirm]"),
-            ("configuration put x", "'x' is one argument too many"),
-            ("configuration --dry-run", "'configuration' has no option --dry-run"),
-            ("configuration confirm --seconds 1", "'configuration confirm' has no option --seconds"),
-            ("passwd a b", "'b' is one argument too many"),
-            ("login", "login needs USER"),
-            ("command a", "command needs SERVICE NAME"),
-            ("--insecure list", "--insecure"),
-            ("--fingerprint 12 list", "'12' is not a SHA-256 fingerprint"),
-            ("--url ftp://a list", "ftp://a"),
-            ("--url", "--url"),
-        ] {
-            let failure = read(line).unwrap_err();
-            assert_eq!(failure.code, USAGE, "{line}");
-            assert!(failure.text.contains(part), "{line}: {}", failure.text);
-        }
-    }
+fn unknown(kind: &str, word: &str, near: Option<&str>) -> Failure {
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+    usage(format!("'{word}' is not {} {kind}{hint}", if kind == "option" { "an" } else { "a" }))
 }

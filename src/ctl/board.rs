@@ -1,7 +1,7 @@
 //! The board and its users: `board`, `reload`, `upgrade`, `mark-good`, `reboot`, `poweroff`, `factory-reset`, `passwd`.
 
-use super::arguments::{BoardEnd, Invocation};
-use super::client::{connect, connect_stream, post, session};
+use super::arguments::BoardEnd;
+use super::client::{Invocation, connect, connect_stream, post, session};
 use super::env::Env;
 use super::failure::{FAILED, Failure, USAGE};
 use super::output::{columns, format_duration, sanitize};
@@ -100,7 +100,7 @@ pub(super) fn mark_good(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8
 pub(super) fn end(invocation: &Invocation, env: &mut Env<'_>, end: BoardEnd) -> Result<u8, Failure> {
     let session = session(invocation, env)?;
     let confirmation = match end {
-        BoardEnd::FactoryReset => (env.password)(CONFIRM)
+        BoardEnd::FactoryReset => (env.ask)(CONFIRM, false)
             .map_err(|error| Failure::new(FAILED, format!("cannot read the name: {error}")))?,
         BoardEnd::Reboot | BoardEnd::PowerOff => String::new(),
     };
@@ -109,7 +109,7 @@ pub(super) fn end(invocation: &Invocation, env: &mut Env<'_>, end: BoardEnd) -> 
         parameters.push(("confirm", &confirmation));
     }
     let path = format!("board/{}", end.name());
-    let content = post(invocation, env, &path, &parameters).map_err(|failure| explain_end(end, failure))?;
+    let content = post(invocation, env, &path, &parameters)?;
     done(invocation, env, content, &format!("{}: ok", end.name()))
 }
 
@@ -123,25 +123,6 @@ fn call(invocation: &Invocation, env: &mut Env<'_>, path: &str) -> Result<String
 fn done(invocation: &Invocation, env: &mut Env<'_>, content: String, text: &str) -> Result<u8, Failure> {
     env.print(&((if invocation.json { content.as_str() } else { text }).to_owned() + "\n"))?;
     Ok(0)
-}
-
-/// Adds advice to two numbers of Linux: 22 is `EINVAL`, and 38 `ENOSYS`, where nothing on the board can do it.
-fn explain_end(end: BoardEnd, failure: Failure) -> Failure {
-    let name = end.name();
-    let is_number = |number: u8| failure.text.starts_with(&format!("Function {name} returned: {number} "));
-    let text = match end {
-        BoardEnd::FactoryReset if is_number(22) => {
-            "that is not the name of the board: nothing was erased".to_owned()
-        }
-        BoardEnd::FactoryReset if is_number(38) => {
-            "only a board under `friendlet init`, with the disk of an image, can do that".to_owned()
-        }
-        _ if is_number(38) => {
-            format!("{name}: the server has no program for it; set [board] {name} in its configuration file")
-        }
-        _ => return failure,
-    };
-    Failure::new(failure.code, text)
 }
 
 /// Ends the blocks of a user, or of all, after wrong passwords.
@@ -167,7 +148,7 @@ pub(super) fn passwd(invocation: &Invocation, env: &mut Env<'_>, user: Option<&s
     // The certificate is verified before anybody types a secret.
     drop(connect_stream(invocation, env)?);
     let mut read_password = |prompt: &str| {
-        (env.password)(prompt)
+        (env.ask)(prompt, true)
             .map_err(|error| Failure::new(FAILED, format!("cannot read the password: {error}")))
     };
     let old = match user {
@@ -201,11 +182,9 @@ fn explain_password(user: Option<&str>, failure: Failure) -> Failure {
                 "{} is the user of this session: `friendlet ctl passwd` alone asks for the old password",
                 sanitize(user)
             );
-            Failure::new(failure.code, text)
+            failure.with_text(text)
         }
-        None if failure.text == "wrong user or password" => {
-            Failure::new(failure.code, "the old password is wrong")
-        }
+        None if failure.text == "wrong user or password" => failure.with_text("the old password is wrong"),
         _ => failure,
     }
 }
@@ -234,14 +213,6 @@ mod tests {
             let text = format!("fail<!--separate-->{{ \"response\": \"{response}\", \"code\":\"{code}\" }}");
             parse_reply(&text).unwrap_err()
         };
-        let failure = explain_end(BoardEnd::Reboot, refusal("Function reboot returned: 38", 18));
-        assert!(failure.code == FAILED && failure.text.contains("[board] reboot"), "{failure:?}");
-        let failure = explain_end(BoardEnd::Reboot, refusal("Function reboot returned: 3", 18));
-        assert_eq!(failure.text, "Function reboot returned: 3 (code 18)");
-        let failure = explain_end(BoardEnd::FactoryReset, refusal("Function factory-reset returned: 38", 18));
-        assert!(failure.text.contains("friendlet init"), "{failure:?}");
-        let failure = explain_end(BoardEnd::FactoryReset, refusal("Function factory-reset returned: 22", 18));
-        assert!(failure.text.contains("nothing was erased"), "{failure:?}");
         let failure = explain_password(Some("me"), refusal("Missing parameters: oldpassword", 14));
         assert!(failure.text.contains("`friendlet ctl passwd` alone"), "{failure:?}");
         let failure = explain_password(None, refusal("Account blocked until: 0", 6));

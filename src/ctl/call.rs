@@ -1,7 +1,6 @@
 //! `call`: any call of the server by its path.
 
-use super::arguments::Invocation;
-use super::client::{connect, post, session};
+use super::client::{Invocation, connect, post, session};
 use super::env::Env;
 use super::failure::{Failure, USAGE};
 use super::output::{sanitize, sanitize_lines};

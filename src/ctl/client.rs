@@ -6,15 +6,26 @@ use std::time::{Duration, Instant};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::arguments::Invocation;
 use super::connection::{self, Stream};
 use super::env::Env;
 use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::http;
 use super::link::Link;
+use super::pin::Fingerprint;
 use super::reply::no_session;
 use super::state::SESSIONS;
 use super::url::Url;
+use crate::log::errno::ENOENT;
+
+/// Server of a command, and what the command line has about all servers.
+#[derive(Debug)]
+pub(super) struct Invocation {
+    pub(super) url: Url,
+    pub(super) session: Option<String>,
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Print replies unchanged.
+    pub(super) json: bool,
+}
 
 /// Session id of the command line, of the environment, or of the latest login. The local socket needs none: an
 /// empty one stands for its administrator.
@@ -38,7 +49,7 @@ pub(super) fn connect_stream(invocation: &Invocation, env: &mut Env<'_>) -> Resu
 pub(super) fn connect(invocation: &Invocation, env: &mut Env<'_>) -> Result<Link, Failure> {
     let session = session(invocation, env)?;
     let stream = connect_stream(invocation, env)?;
-    Link::new(http::upgrade(stream, &invocation.url.authority(), &session)?, session)
+    Link::new(http::upgrade(stream, &invocation.url, &session)?, session)
 }
 
 /// Longest time in which a server comes back whose connection was lost.
@@ -46,10 +57,12 @@ const RETURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two attempts to reach it.
 const RETURN_STEP: Duration = Duration::from_millis(500);
 
-/// Makes a call as an operation: if the connection is lost before the answer, another one asks what became of it.
+/// Makes a call as an operation: if the connection is lost before the answer, another one, which replaces it, asks what
+/// became of it.
 pub(super) fn operate(
     invocation: &Invocation,
     env: &mut Env<'_>,
+    link: &mut Link,
     path: &str,
     parameters: &[(&str, &str)],
 ) -> Result<String, Failure> {
@@ -58,7 +71,7 @@ pub(super) fn operate(
         .map_err(|errno| Failure::new(FAILED, format!("no random numbers: {}", io::Error::from(errno))))?;
     let id = format!("ctl-{:016x}", u64::from_ne_bytes(number));
     let operation = ("operation", id.as_str());
-    let result = connect(invocation, env)?.call(path, &[parameters, &[operation]].concat());
+    let result = link.call(path, &[parameters, &[operation]].concat());
     let mut lost = match result {
         Err(failure) if failure.code == UNAVAILABLE => failure,
         other => return other,
@@ -67,9 +80,13 @@ pub(super) fn operate(
     let deadline = Instant::now() + RETURN_TIMEOUT;
     while Instant::now() < deadline {
         sleep(RETURN_STEP);
-        match connect(invocation, env).and_then(|mut link| link.call("operations/wait", &[operation])) {
+        let result = connect(invocation, env).and_then(|new| {
+            *link = new;
+            link.call("operations/wait", &[operation])
+        });
+        match result {
             Err(failure) if failure.code == UNAVAILABLE => lost = failure,
-            Err(failure) if failure.text.starts_with("Function wait returned: 2 ") => {
+            Err(failure) if failure.number == ENOENT && failure.text.starts_with("wait: ") => {
                 let text = format!(
                     "{path}: the server does not know of this call: it never got it, or it was restarted since; \
                      see `friendlet ctl status`"
@@ -90,5 +107,5 @@ pub(super) fn post(
     parameters: &[(&str, &str)],
 ) -> Result<String, Failure> {
     let mut stream = connect_stream(invocation, env)?;
-    http::post(&mut stream, &invocation.url.authority(), path, parameters)
+    http::post(&mut stream, &invocation.url, path, parameters)
 }

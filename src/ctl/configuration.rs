@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::arguments::{Action, ConfigurationAction, Invocation};
+use super::arguments::ConfigurationAction;
 use super::board::print_difference;
-use super::client::{connect, session};
+use super::client::{Invocation, connect, session};
 use super::difference::difference;
 use super::env::Env;
-use super::failure::{FAILED, Failure, UNAVAILABLE};
+use super::failure::{FAILED, Failure, UNAVAILABLE, USAGE};
 use super::link::Link;
 use super::output::{sanitize, sanitize_lines};
 use super::pin::parse_fingerprint;
@@ -36,6 +37,7 @@ pub(super) fn run(
         ConfigurationAction::Set { file, is_dry, seconds, is_confirmed } => {
             set(invocation, env, &read_file(file)?, *is_dry, seconds.as_deref(), *is_confirmed)
         }
+        ConfigurationAction::Edit => edit(invocation, env),
         ConfigurationAction::Confirm => {
             let answer = connect(invocation, env)?.call("board/confirm", &[])?;
             print_confirmed(invocation, env, &answer)
@@ -57,7 +59,7 @@ fn read_text(link: &mut Link, sources: &str, is_json: bool, env: &mut Env<'_>) -
     let (mut text, mut size) = (String::new(), None);
     loop {
         let since = text.len().to_string();
-        let answer = link.call(CONFIGURATION, &[("since", &since), ("sources", sources)]).map_err(explain)?;
+        let answer = link.call(CONFIGURATION, &[("since", &since), ("sources", sources)])?;
         let number = |key| text_of(Raw::parse(&answer)?, key)?.parse::<usize>().ok();
         let page = Raw::parse(&answer).and_then(|page| text_of(page, "Text"));
         let (Some(page), Some(of)) = (page, number("Size")) else { return Err(malformed()) };
@@ -72,6 +74,42 @@ fn read_text(link: &mut Link, sources: &str, is_json: bool, env: &mut Env<'_>) -
             return Ok(if is_json { String::new() } else { text });
         }
     }
+}
+
+/// Opens the file in force in an editor, and puts what was saved in force. If that fails, the draft is kept.
+fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
+    if !env.is_terminal {
+        let text = "an editor needs a terminal; without one, use `friendlet ctl configuration set FILE`";
+        return Err(Failure::new(USAGE, text));
+    }
+    let before = read_text(&mut connect(invocation, env)?, "false", false, env)?;
+    let draft = env.state()?.write_draft(&before)?;
+    let editor = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let editor = editor.into_iter().find(|editor| !editor.is_empty()).unwrap_or_else(|| "vi".to_owned());
+    let status = Command::new("/bin/sh").args(["-c", &(editor + " \"$0\"")]).arg(&draft).status();
+    let failed = |why: String| {
+        Failure::new(FAILED, format!("{why}\nnothing was changed; the draft is {}", draft.display()))
+    };
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(status) => return Err(failed(format!("the editor ended with {status}"))),
+        Err(error) => return Err(failed(format!("cannot start the editor: {error}"))),
+    }
+    let after = read_file(&draft.display().to_string())?;
+    if after == before {
+        env.print("nothing was changed\n")?;
+    } else {
+        let code = set(invocation, env, &after, false, None, true).map_err(|failure| {
+            let text = format!("{}\nthe draft is {}", failure.text, draft.display());
+            failure.with_text(text)
+        })?;
+        if code != 0 {
+            return Ok(code);
+        }
+    }
+    // A draft that is left behind is replaced by the next one.
+    let _ = fs::remove_file(&draft);
+    Ok(0)
 }
 
 /// Text of a file; `-` is standard input.
@@ -144,7 +182,7 @@ fn set(
             }
             print_confirmed(invocation, env, &answer)
         }
-        Err(Failure { code, text }) => {
+        Err(Failure { code, text, .. }) => {
             let left = (begin + time).saturating_duration_since(Instant::now()).as_secs();
             let then = match left {
                 0 => "the earlier configuration is back".to_owned(),
@@ -173,7 +211,7 @@ fn send(link: &mut Link, text: &str, is_dry: bool, seconds: Option<&str>) -> Res
             ("dryrun", flag(is_dry)),
         ];
         parameters.extend(seconds.map(|seconds| ("seconds", seconds)));
-        let answer = link.call(CONFIGURATION, &parameters).map_err(explain)?;
+        let answer = link.call(CONFIGURATION, &parameters)?;
         if after.is_empty() {
             return Ok(answer);
         }
@@ -198,8 +236,7 @@ fn at(
         }
         *port = new_port;
     }
-    let action = Action::Configuration(ConfigurationAction::Confirm);
-    Ok(Invocation { url, session: Some(session), fingerprint, json: invocation.json, action })
+    Ok(Invocation { url, session: Some(session), fingerprint, json: invocation.json })
 }
 
 /// Confirms a change over a new connection. A server that is not reached is tried again until the time is over.
@@ -231,12 +268,4 @@ fn print_confirmed(invocation: &Invocation, env: &mut Env<'_>, answer: &str) -> 
 
 fn malformed() -> Failure {
     Failure::new(FAILED, "configuration: the server's reply is malformed")
-}
-
-/// Adds advice while a reload is under way: 16 is Linux's `EBUSY`.
-fn explain(failure: Failure) -> Failure {
-    if failure.text.starts_with("Function configuration returned: 16 ") {
-        return Failure::new(failure.code, "another reload or change is under way; try again");
-    }
-    failure
 }

@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::env::Env;
-use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE, USAGE};
+use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE, UNTRUSTED, USAGE};
 use super::output::sanitize;
 use super::pin::{Fingerprint, Pin, hex, parse_fingerprint};
 use super::state::{KNOWN_SERVERS, StateDir};
@@ -107,7 +107,7 @@ pub(super) fn connect(
 ) -> Result<Stream, Failure> {
     match url {
         Url::Local(path) => connect_local(url, path),
-        Url::Network { tls, host, port } => {
+        Url::Network { tls, host, port, .. } => {
             let socket = connect_tcp(url, *tls, host, *port)?;
             if *tls { connect_tls(url, host, socket, demanded, env) } else { Ok(Stream::Plain(socket)) }
         }
@@ -221,16 +221,30 @@ fn connect_tls(
         }
     }
     if let Some(presented) = pin.presented().filter(|presented| known != Some(*presented)) {
-        state.set(KNOWN_SERVERS, &authority, Some(&hex(&presented)))?;
         if demanded.is_none() {
-            env.note(format_args!(
-                "{url} is new: its certificate has the SHA-256 fingerprint\n  {}\nIt is trusted from now on. If it is not the fingerprint of the server, remove its line from\n{}.",
-                hex(&presented),
-                state.path_of(KNOWN_SERVERS).display()
-            ));
+            trust(url, &presented, state, env)?;
         }
+        state.set(KNOWN_SERVERS, &authority, Some(&hex(&presented)))?;
     }
     Ok(Stream::Tls(Box::new(StreamOwned::new(connection, socket))))
+}
+
+/// Asks a person whether a certificate is that of the server; without one, it is trusted and noted.
+fn trust(url: &Url, presented: &Fingerprint, state: &StateDir, env: &mut Env<'_>) -> Result<(), Failure> {
+    let new = format!("{url} is new: its certificate has the SHA-256 fingerprint\n  {}\n", hex(presented));
+    if !env.is_terminal {
+        let path = state.path_of(KNOWN_SERVERS);
+        env.note(format_args!(
+            "{new}It is trusted from now on. If it is not the fingerprint of the server, remove its line from\n{}.",
+            path.display()
+        ));
+        return Ok(());
+    }
+    let answer = (env.ask)(&format!("{new}Is this the fingerprint of the server? [yes or no] "), false);
+    match answer.as_deref() {
+        Ok("yes" | "y") => Ok(()),
+        _ => Err(Failure::new(UNTRUSTED, format!("{url} is not trusted: nothing was sent"))),
+    }
 }
 
 /// Failure with another certificate than the expected one.
@@ -251,7 +265,7 @@ fn certificate_changed(
         )
     };
     Failure::new(
-        FAILED,
+        UNTRUSTED,
         format!(
             "{url} presents another certificate than expected\n  expected  {}\n  presented {}\n{advice}",
             hex(expected),

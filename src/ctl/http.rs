@@ -11,6 +11,7 @@ use super::connection::Stream;
 use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE};
 use super::output::sanitize;
 use super::reply::parse_reply;
+use super::url::Url;
 use super::values::LIBRARY;
 use crate::http::{SUBPROTOCOL, accept_key};
 
@@ -38,7 +39,7 @@ impl Response {
 /// Makes a call with its parameters as a form, and returns the content of its reply.
 pub(super) fn post(
     stream: &mut Stream,
-    authority: &str,
+    url: &Url,
     path: &str,
     parameters: &[(&str, &str)],
 ) -> Result<String, Failure> {
@@ -46,7 +47,9 @@ pub(super) fn post(
         parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     let body = pairs.join("&");
     let request = format!(
-        "POST /{LIBRARY}{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {}/{LIBRARY}{path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        url.prefix(),
+        url.authority(),
         body.len()
     );
     // The check of a password takes time, and others may be queued before it.
@@ -62,11 +65,7 @@ pub(super) fn post(
 
 /// Upgrades to a WebSocket. The session is sent too: a server at capacity reserves a slot for
 /// administrators.
-pub(super) fn upgrade(
-    mut stream: Stream,
-    authority: &str,
-    session: &str,
-) -> Result<WebSocket<Stream>, Failure> {
+pub(super) fn upgrade(mut stream: Stream, url: &Url, session: &str) -> Result<WebSocket<Stream>, Failure> {
     let mut nonce = [0; 16];
     SystemRandom::new()
         .fill(&mut nonce)
@@ -77,8 +76,10 @@ pub(super) fn upgrade(
         .map_err(|_| Failure::new(FAILED, "a key of 16 bytes has 24 characters"))?;
     let sent_key = str::from_utf8(&key).unwrap_or_default();
     let request = format!(
-        "GET /fcws?sessionid={} HTTP/1.1\r\nhost: {authority}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {sent_key}\r\nsec-websocket-protocol: {SUBPROTOCOL}\r\n\r\n",
-        encode(session)
+        "GET {}/fcws?sessionid={} HTTP/1.1\r\nhost: {}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {sent_key}\r\nsec-websocket-protocol: {SUBPROTOCOL}\r\n\r\n",
+        url.prefix(),
+        encode(session),
+        url.authority()
     );
     send(&mut stream, &request)?;
     let mut response = read_head(&mut stream)?;

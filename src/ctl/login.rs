@@ -1,7 +1,6 @@
 //! `login` and `logout`.
 
-use super::arguments::Invocation;
-use super::client::{connect_stream, post, session};
+use super::client::{Invocation, connect_stream, post, session};
 use super::env::Env;
 use super::failure::{FAILED, Failure, NO_RIGHT};
 use super::output::sanitize;
@@ -19,7 +18,7 @@ const MACHINE_NAME: usize = 32;
 pub(super) fn login(invocation: &Invocation, env: &mut Env<'_>, user: &str) -> Result<u8, Failure> {
     // The certificate is verified before anybody types a secret.
     drop(connect_stream(invocation, env)?);
-    let password = (env.password)(&format!("password of {} at {}: ", sanitize(user), invocation.url))
+    let password = (env.ask)(&format!("password of {} at {}: ", sanitize(user), invocation.url), true)
         .map_err(|error| Failure::new(FAILED, format!("cannot read the password: {error}")))?;
     let password = hashed(&password);
     let device = device_id();

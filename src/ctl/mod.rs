@@ -6,8 +6,8 @@
 //! | module | contents |
 //! |---|---|
 //! | `failure`, `values`, `output`, `password` | exit codes; JSON; the terminal |
-//! | `url`, `state`, `pin` | address of a server; files of the state directory; verification of a certificate |
-//! | `env`, `arguments` | environment and command line of a command |
+//! | `url`, `state`, `pin`, `pattern` | address of a server; files of the user; verification of a certificate; names |
+//! | `env`, `help`, `arguments`, `servers` | environment and command line of a command, and the servers that it names |
 //! | `reply` | content of a reply, and the failure that it reports |
 //! | `connection`, `http`, `link` | a socket; a call by POST, the upgrade; the WebSocket after it |
 //! | `client` | connections of a command to its server |
@@ -25,14 +25,17 @@ mod env;
 mod failure;
 #[cfg(not(feature = "defmt"))]
 mod frames;
+mod help;
 mod http;
 mod link;
 mod login;
 mod output;
 mod password;
+mod pattern;
 mod pin;
 mod reply;
 mod server_log;
+mod servers;
 mod service_log;
 mod services;
 mod sessions;
@@ -50,11 +53,16 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use self::arguments::{Action, Invocation, Parsed};
-use self::env::Env;
+use self::arguments::{Action, Arguments, Parsed};
+use self::client::Invocation;
+use self::env::{Env, Framed};
 use self::failure::Failure;
+use self::output::Terminal;
+use self::password::read_answer;
 pub use self::password::read_password;
+use self::servers::Server;
 use self::state::StateDir;
+use self::values::{failure_object, member};
 
 crate::limits::limits! {
     /// Format strings of a server's log.
@@ -64,47 +72,111 @@ crate::limits::limits! {
 }
 
 /// Runs `friendlet ctl` with the arguments behind `ctl`. Without an address it connects to `socket`, if that
-/// exists.
-///
-/// The exit code is 0 on success, 1 if the call failed, 3 if the service of `status` does not run, 64 for
-/// a command line error, 69 if the server cannot be reached, 77 without a session or the permission.
+/// exists. [`help`] has the exit codes.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, socket: &Path) -> ExitCode {
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     let mut env = Env {
         state: StateDir::of_user(),
-        session: std::env::var("FRIENDLET_SESSION").ok().filter(|session| !session.is_empty()),
+        configuration: StateDir::of_configuration(),
+        url: variable("FRIENDLET_URL"),
+        session: variable("FRIENDLET_SESSION"),
         out: &mut io::stdout(),
         err: &mut io::stderr(),
-        password: &mut read_password,
+        ask: &mut read_answer,
         is_terminal: io::stdin().is_terminal(),
+        terminal: Terminal::of_output(),
     };
     ExitCode::from(run_in(&mut env, arguments, socket))
 }
 
 fn run_in(env: &mut Env<'_>, arguments: impl IntoIterator<Item = OsString>, socket: &Path) -> u8 {
-    let outcome = match arguments::parse(arguments, socket) {
-        Ok(Parsed::Help) => env.print(arguments::HELP).map(|()| 0),
-        Ok(Parsed::Run(invocation)) => execute(&invocation, env),
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // An error of the command line is an object too.
+    let is_json = arguments.iter().any(|argument| argument == "--json");
+    let outcome = match arguments::parse(arguments) {
+        Ok(Parsed::Help(text)) => env.print(&text).map(|()| 0),
+        Ok(Parsed::Run(arguments)) => run_on(&arguments, env, socket),
         Err(failure) => Err(failure),
     };
-    outcome.unwrap_or_else(|Failure { code, text }| {
-        env.note(format_args!("friendlet ctl: {text}"));
-        code
+    report(outcome, is_json, env)
+}
+
+/// Returns the exit code, and prints the failure.
+fn report(outcome: Result<u8, Failure>, is_json: bool, env: &mut Env<'_>) -> u8 {
+    outcome.unwrap_or_else(|failure| {
+        match failure_object(&failure) {
+            // Without standard output, standard error is left.
+            Ok(object) if is_json && env.print(&format!("{object}\n")).is_ok() => {}
+            _ => env.note_failure(&failure),
+        }
+        failure.code
     })
 }
 
-/// Executes a command and returns its exit code.
-fn execute(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
-    match &invocation.action {
+/// Executes the command at each of its servers, one after the other; the exit code is the highest.
+fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8, Failure> {
+    let Arguments { session, fingerprint, json, action, .. } = arguments;
+    let words = match &env.url {
+        Some(url) if arguments.servers.is_empty() => url.split(',').map(str::to_owned).collect(),
+        _ => arguments.servers.clone(),
+    };
+    let servers = servers::find(&words, env, socket)?;
+    let invocation = |server: &Server| Invocation {
+        url: server.url.clone(),
+        session: session.clone(),
+        fingerprint: fingerprint.or(server.fingerprint),
+        json: *json,
+    };
+    if let [server] = servers.as_slice() {
+        return execute(&invocation(server), env, action);
+    }
+    let is_endless = match action {
+        Action::Watch { .. } => true,
+        Action::Logs { options, .. } | Action::ServerLog(options) => options.follow,
+        _ => false,
+    };
+    if is_endless || session.is_some() || env.session.is_some() || fingerprint.is_some() {
+        let text = "`watch`, --follow, a session and --fingerprint are for one server; there are several";
+        return Err(arguments::usage(text));
+    }
+    let width = servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0);
+    let mut worst = 0;
+    for server in &servers {
+        let (begin, end) = match json {
+            true => (format!("{{{}", member(&server.name, "")?), "}"),
+            false => (format!("{:width$}  ", server.name), ""),
+        };
+        let note = format!("{:width$}  ", server.name);
+        let terminal = env.terminal.map(|terminal| terminal.narrower(width + 2));
+        let mut env = Env {
+            state: env.state.clone(),
+            configuration: env.configuration.clone(),
+            url: None,
+            session: None,
+            out: &mut Framed { out: &mut *env.out, begin, end, is_open: false },
+            err: &mut Framed { out: &mut *env.err, begin: note, end: "", is_open: false },
+            ask: &mut *env.ask,
+            is_terminal: env.is_terminal,
+            terminal,
+        };
+        let outcome = execute(&invocation(server), &mut env, action);
+        worst = worst.max(report(outcome, *json, &mut env));
+    }
+    Ok(worst)
+}
+
+/// Executes a command at a server and returns its exit code.
+fn execute(invocation: &Invocation, env: &mut Env<'_>, action: &Action) -> Result<u8, Failure> {
+    match action {
         Action::Login { user } => login::login(invocation, env, user),
         Action::Logout => login::logout(invocation, env),
         Action::List => services::list(invocation, env),
-        Action::Verb { verb, service } => services::run(invocation, env, verb, service),
-        Action::Status { service: Some(service) } => services::status(invocation, env, service),
-        Action::Status { service: None } => services::status_of_all(invocation, env),
+        Action::Verb { verb, services, waits } => services::run(invocation, env, *verb, services, *waits),
+        Action::Status { services } => services::status(invocation, env, services),
         Action::Show { service } => show::run(invocation, env, service),
         Action::Command { service, name } => services::command(invocation, env, service, name),
-        Action::Logs { service, options } => service_log::run(invocation, env, service, options),
-        Action::Watch { service } => watch::run(invocation, env, service.as_deref()),
+        Action::Logs { services, options } => service_log::run(invocation, env, services, options),
+        Action::Watch { services } => watch::run(invocation, env, services),
         Action::Board => board::status(invocation, env),
         Action::ServerLog(options) => server_log::run(invocation, env, options),
         Action::Reload { is_trial } => board::reload(invocation, env, *is_trial),

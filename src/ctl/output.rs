@@ -1,5 +1,85 @@
 //! Text for the terminal.
 
+use std::io::{self, IsTerminal as _};
+
+use rustix::termios::tcgetwinsize;
+
+/// Terminal of standard output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terminal {
+    /// Characters of a line.
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) has_colour: bool,
+}
+
+impl Terminal {
+    /// The terminal, if there is one; without colour if `NO_COLOR` is set or `TERM` is `dumb`.
+    pub(super) fn of_output() -> Option<Self> {
+        let output = io::stdout();
+        let size = output.is_terminal().then(|| tcgetwinsize(&output).ok())?;
+        let size = size.filter(|size| size.ws_col > 0).map(|size| (size.ws_col.into(), size.ws_row.into()));
+        let (width, height) = size.unwrap_or((80, 24));
+        let is_set = std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Some(Self { width, height, has_colour: !is_set && !is_dumb })
+    }
+
+    /// The rest of it beside a column.
+    pub(super) fn narrower(self, width: usize) -> Self {
+        Self { width: self.width.saturating_sub(width), ..self }
+    }
+}
+
+/// Head of the column whose words have a colour.
+const STATE: &str = "STATE";
+/// Colours of states: those of ANSI, ECMA-48 8.3.117.
+const COLOURS: [(&str, u8); 6] =
+    [("started", 32), ("finished", 32), ("starting", 33), ("stopping", 33), ("paused", 33), ("failed", 31)];
+
+/// Aligned columns with a head. A last column with nothing in it is left out, and a line is cut at the width of the
+/// terminal.
+pub(super) fn table<const N: usize>(
+    head: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+    terminal: Option<Terminal>,
+) -> String {
+    let mut all: Vec<Vec<String>> = vec![head.map(str::to_owned).into()];
+    all.extend(rows.into_iter().map(Vec::from));
+    table_of(all, terminal)
+}
+
+fn table_of(mut rows: Vec<Vec<String>>, terminal: Option<Terminal>) -> String {
+    if rows.iter().skip(1).all(|row| row.last().is_none_or(String::is_empty)) {
+        rows.iter_mut().for_each(|row| drop(row.pop()));
+    }
+    let text = columns(&rows);
+    match terminal {
+        Some(terminal) => fit(&text, terminal),
+        None => text,
+    }
+}
+
+fn fit(text: &str, terminal: Terminal) -> String {
+    let state = text.find(STATE).filter(|_| terminal.has_colour);
+    let mut fitted = String::new();
+    for line in text.lines() {
+        let is_long = line.chars().count() > terminal.width;
+        let kept = if is_long { terminal.width.saturating_sub(1) } else { terminal.width };
+        let mut line: String = line.chars().take(kept).chain(is_long.then_some('…')).collect();
+        if let Some((at, _)) = state.and_then(|column| line.char_indices().nth(column)) {
+            let word =
+                line.get(at..).and_then(|rest| rest.split([' ', ',', ':', '…']).next()).unwrap_or_default();
+            if let Some((word, colour)) = COLOURS.iter().find(|(state, _)| *state == word) {
+                line.replace_range(at..at + word.len(), &format!("\x1b[{colour}m{word}\x1b[0m"));
+            }
+        }
+        fitted += &line;
+        fitted.push('\n');
+    }
+    fitted
+}
+
 /// Rows in aligned columns, with two spaces between them and none at the end of a line.
 pub(super) fn columns(rows: &[impl AsRef<[String]>]) -> String {
     let mut text = String::new();
@@ -54,6 +134,36 @@ mod tests {
         assert_eq!(columns(&rows), "NAME   STATE\nhello  started\né\n");
         let none: [[String; 1]; 0] = [];
         assert_eq!(columns(&none), "");
+    }
+
+    #[test]
+    fn last_column_is_there_where_it_has_a_cell() {
+        let head = ["SERVICE", "STATE", "DESCRIPTION"];
+        let row = |name: &str, description: &str| [name.to_owned(), "-".to_owned(), description.to_owned()];
+        let rows = [row("a", ""), row("b", "")];
+        assert_eq!(table(head, rows, None), "SERVICE  STATE\na        -\nb        -\n");
+        let rows = [row("a", ""), row("b", "Web page")];
+        let expected = "SERVICE  STATE  DESCRIPTION\na        -\nb        -      Web page\n";
+        assert_eq!(table(head, rows, None), expected);
+        assert_eq!(table(head, [], None), "SERVICE  STATE\n");
+    }
+
+    #[test]
+    fn table_fits_the_terminal_with_its_colours() {
+        let rows = || {
+            [["é", "failed: exit 1", "x"], ["b", "started", "long text"], ["c", "other", ""]]
+                .map(|row| row.map(str::to_owned))
+        };
+        let mut terminal = Terminal { width: 25, height: 9, has_colour: false };
+        let head = ["NAME", "STATE", "TEXT"];
+        let expected =
+            "NAME  STATE           TE…\né     failed: exit 1  x\nb     started         lo…\nc     other\n";
+        assert_eq!(table(head, rows(), Some(terminal)), expected);
+        terminal.has_colour = true;
+        let coloured =
+            expected.replace("failed", "\x1b[31mfailed\x1b[0m").replace("started", "\x1b[32mstarted\x1b[0m");
+        assert_eq!(table(head, rows(), Some(terminal)), coloured);
+        assert_eq!(table(head, rows(), Some(terminal.narrower(30))), "…\n…\n…\n…\n");
     }
 
     #[test]

@@ -14,6 +14,11 @@ const LINE_BYTES: u64 = 4096;
 ///
 /// Errors of reading, and `UnexpectedEof` without a line.
 pub fn read_password(prompt: &str) -> io::Result<String> {
+    read_answer(prompt, true)
+}
+
+/// Reads one line of standard input; on a terminal, after a prompt. A secret is not echoed.
+pub(super) fn read_answer(prompt: &str, is_secret: bool) -> io::Result<String> {
     let input = io::stdin();
     if !input.is_terminal() {
         return read_line(&mut input.lock());
@@ -21,11 +26,13 @@ pub fn read_password(prompt: &str) -> io::Result<String> {
     let mut err = io::stderr();
     write!(err, "{prompt}")?;
     err.flush()?;
-    let no_echo = NoEcho::start()?;
+    let no_echo = is_secret.then(NoEcho::start).transpose()?;
     let line = read_line(&mut input.lock());
-    drop(no_echo);
-    // The end of the line was not echoed either.
-    writeln!(err)?;
+    if no_echo.is_some() {
+        drop(no_echo);
+        // The end of the line was not echoed either.
+        writeln!(err)?;
+    }
     line
 }
 

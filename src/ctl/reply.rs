@@ -4,10 +4,12 @@
 //! A failure is `fail`, or an object with a `response` and a `code`, or in the form of 2016 an
 //! `ErrorMessage` other than 0.
 
-use super::failure::{FAILED, Failure, NO_RIGHT};
+use super::failure::{FAILED, Failure, NO_RIGHT, UNKNOWN};
 use super::output::sanitize;
 use super::values::{string, text_of};
 use crate::json::Raw;
+use crate::log::Reason;
+use crate::log::errno::{EAGAIN, EBUSY, EDQUOT, EINVAL, ENOENT, ESHUTDOWN, ESRCH, ETIMEDOUT};
 use crate::wall_clock::Utc;
 
 const SEPARATOR: &str = "<!--separate-->";
@@ -46,15 +48,60 @@ fn not_started(reason: &str, output: Option<Raw<'_>>) -> String {
     lines.fold(reason, |text, line| format!("{text}\n  {}", sanitize(&line)))
 }
 
+/// Words for the numbers of Linux that calls return, by the function of the call.
+const WORDS: [(&str, i32, &str); 9] = [
+    ("end", ENOENT, "no session has this id; `friendlet ctl sessions` lists those that you may end"),
+    (
+        "log",
+        ENOENT,
+        "the server writes no such files; [log] file and [log] audit of its configuration file name them",
+    ),
+    ("log", EBUSY, "the server reads a file for another client; try again"),
+    ("configuration", EBUSY, "another reload or change is under way; try again"),
+    ("factory-reset", EINVAL, "that is not the name of the board: nothing was erased"),
+    ("factory-reset", ENOSYS, "only a board under `friendlet init`, with the disk of an image, can do that"),
+    ("reboot", ENOSYS, "the server has no program for it; set [board] reboot in its configuration file"),
+    ("poweroff", ENOSYS, "the server has no program for it; set [board] poweroff in its configuration file"),
+    ("pause", ESRCH, "it does not run"),
+];
+/// Words for the other numbers that say more than the system's own.
+const WORDS_OF_ANY: [(i32, &str); 6] = [
+    (ESRCH, "it does not run, or was stopped meanwhile"),
+    (EAGAIN, "an earlier command has not ended; try again"),
+    (EBUSY, "another one is under way; try again"),
+    (ESHUTDOWN, "the server is shutting down"),
+    (ETIMEDOUT, "it did not end in time"),
+    (EDQUOT, "too many writes to the disk in a short time; try again later"),
+];
+/// No program or driver for it; a client alone has to know it.
+const ENOSYS: i32 = 38;
+
+/// Failure `Function NAME returned: NUMBER`.
+fn returned(text: &str) -> Option<Failure> {
+    let (function, number) = text.strip_prefix("Function ")?.split_once(" returned: ")?;
+    let number = number.parse().ok()?;
+    let own = WORDS.iter().find(|row| (row.0, row.1) == (function, number)).map(|row| row.2.to_owned());
+    let text = own.unwrap_or_else(|| match WORDS_OF_ANY.iter().find(|row| row.0 == number) {
+        Some((_, words)) => format!("{function}: {words}"),
+        None => format!("{function}: {}", Reason::Errno(number)),
+    });
+    Some(Failure { code: FAILED, text, number })
+}
+
 /// Failure with this code of Friend Core's dictionary.
 fn failure(code: &str, text: &str) -> Failure {
     let text = sanitize(text);
+    if let Some(failure) = returned(&text) {
+        return failure;
+    }
     match code {
         "3" | "10" | "11" | "40" => no_session(&text),
         "4" | "71" => Failure::new(NO_RIGHT, format!("permission denied: {text}; ask an administrator")),
         "6" => Failure::new(NO_RIGHT, blocked(&text)),
         "55" => Failure::new(NO_RIGHT, "wrong user or password"),
-        "20" => Failure::new(FAILED, format!("{text}; `friendlet ctl list` names the services")),
+        "1" => Failure::new(UNKNOWN, "the server does not know this call"),
+        "17" => Failure::new(FAILED, "the server has no room for one more call of this kind; try again"),
+        "20" => Failure::new(UNKNOWN, "no such service; `friendlet ctl list` names the services"),
         "" => Failure::new(FAILED, text),
         _ => Failure::new(FAILED, format!("{text} (code {})", sanitize(code))),
     }
@@ -107,7 +154,9 @@ mod tests {
             (3, NO_RIGHT, "login"),
             (4, NO_RIGHT, "administrator"),
             (11, NO_RIGHT, "login"),
-            (20, FAILED, "list"),
+            (1, UNKNOWN, "does not know this call"),
+            (17, FAILED, "no room"),
+            (20, UNKNOWN, "no such service"),
             (55, NO_RIGHT, "wrong user or password"),
             (18, FAILED, "why (code 18)"),
         ] {
@@ -131,6 +180,34 @@ mod tests {
             ("LERR: -1", "LERR: -1"),
         ] {
             assert_eq!(parse_reply(&content.replace('\x1b', "\\u001b")).unwrap_err().text, text, "{content}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_linux_are_words() {
+        for (function, number, text) in [
+            ("pause", 3, "it does not run"),
+            ("start", 3, "start: it does not run, or was stopped meanwhile"),
+            ("restart", 11, "restart: an earlier command has not ended; try again"),
+            ("reload", 16, "reload: another one is under way; try again"),
+            ("install", 28, "install: No space left on device (errno 28)"),
+            ("install", 122, "install: too many writes to the disk in a short time; try again later"),
+            (
+                "poweroff",
+                38,
+                "the server has no program for it; set [board] poweroff in its configuration file",
+            ),
+            ("factory-reset", 22, "that is not the name of the board: nothing was erased"),
+            ("x", 4000, "x: error (errno 4000)"),
+        ] {
+            let text = Failure { code: FAILED, text: text.to_owned(), number };
+            let response = format!("Function {function} returned: {number}");
+            let later = format!("fail<!--separate-->{{ \"response\": \"{response}\", \"code\":\"18\" }}");
+            assert_eq!(parse_reply(&later), Err(text.clone()));
+            assert_eq!(parse_reply(&format!("{{ \"ErrorMessage\": \"{response}\" }}")), Err(text));
+        }
+        for text in ["Function x returned: y", "Function returned: 3"] {
+            assert_eq!(parse_reply(&format!("{{ \"ErrorMessage\": \"{text}\" }}")).unwrap_err().text, text);
         }
     }
 

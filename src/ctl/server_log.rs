@@ -14,8 +14,8 @@ use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use super::LOG_FOLLOW_STEP;
 #[cfg(not(feature = "defmt"))]
 use super::TEXTS_BYTES;
-use super::arguments::{Invocation, LogOptions};
-use super::client::connect;
+use super::arguments::LogOptions;
+use super::client::{Invocation, connect};
 use super::env::Env;
 use super::failure::{FAILED, Failure};
 #[cfg(not(feature = "defmt"))]
@@ -25,6 +25,7 @@ use super::output::{sanitize, sanitize_lines};
 use super::values::text_of;
 use crate::call::LogSource;
 use crate::json::Raw;
+use crate::log::errno::EBUSY;
 use crate::log::{self, ClockSample, LOG_FILES_MAX};
 
 /// Attempts to have a file read while the server reads one for another client.
@@ -86,17 +87,14 @@ struct Reader<'o> {
 impl Reader<'_> {
     /// Makes the call. The server reads one file at a time: while another client has one read, it is repeated.
     fn call(&mut self, parameters: &[(&str, &str)]) -> Result<String, Failure> {
-        let is_busy = |failure: &Failure| failure.text.starts_with("Function log returned: 16 ");
-        for _ in 0..BUSY_TRIES {
+        let mut tries = 0;
+        loop {
             match self.link.call("board/log", parameters) {
-                Err(failure) if is_busy(&failure) => sleep(BUSY_PAUSE),
+                Err(failure) if failure.number == EBUSY && tries < BUSY_TRIES => sleep(BUSY_PAUSE),
                 result => return result,
             }
+            tries += 1;
         }
-        Err(Failure::new(
-            FAILED,
-            "cannot read the log: the server reads a file for another client; try again",
-        ))
     }
 
     /// Requests a page, and with `--json` prints its reply.
@@ -178,18 +176,7 @@ impl Reader<'_> {
     ) -> Result<Page, Failure> {
         let (number, since) = (number.to_string(), since.to_string());
         let parameters = [("source", source.name()), ("file", &*number), ("since", &*since)];
-        self.request(&parameters, env).map_err(|failure| {
-            let key = if source == LogSource::Audit { "audit" } else { "file" };
-            // ENOENT: a file that is missing has an empty page.
-            if !failure.text.contains("returned: 2 ") {
-                return failure;
-            }
-            let text = format!(
-                "{}: the server writes no such files; [log] {key} of its configuration file names them",
-                failure.text
-            );
-            Failure { text, ..failure }
-        })
+        self.request(&parameters, env)
     }
 
     /// Lines of a page of frames; `None` for one that is text or stored.

@@ -1,15 +1,17 @@
 //! `logs`: output of a service.
 
+use std::io::Write as _;
 use std::thread;
 
 use super::LOG_FOLLOW_STEP;
-use super::arguments::{Invocation, LogOptions};
-use super::client::connect;
-use super::env::Env;
-use super::failure::{FAILED, Failure};
+use super::arguments::LogOptions;
+use super::client::{Invocation, connect};
+use super::env::{Env, Framed};
+use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::link::Link;
 use super::output::{sanitize, sanitize_lines};
-use super::values::{string, text_of};
+use super::services::{is_many, select, with_hint};
+use super::values::{member, string, text_of};
 use crate::json::Raw;
 
 /// Some output of a service: the content of a reply to `services/NAME/log`.
@@ -26,33 +28,83 @@ struct Page {
 pub(super) fn run(
     invocation: &Invocation,
     env: &mut Env<'_>,
-    service: &str,
+    operands: &[String],
     options: &LogOptions,
 ) -> Result<u8, Failure> {
     let mut link = connect(invocation, env)?;
-    let mut since = None;
-    loop {
-        let content = request(&mut link, service, since, options)?;
-        let page = read(&content).ok_or_else(|| {
-            Failure::new(
-                FAILED,
-                format!("cannot read the log of {}: the server's reply is malformed", sanitize(service)),
-            )
-        })?;
-        let has_output = page.lost > 0 || !page.lines.is_empty();
-        if !invocation.json {
-            env.print(&format_page(&page))?;
-        } else if has_output || since.is_none() {
-            env.print(&format!("{content}\n"))?;
+    let names = select(&mut link, operands, false)?;
+    let is_many = is_many(operands, &names);
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    // Services with the position to continue from.
+    let mut open: Vec<_> = names.into_iter().map(|name| (name, None)).collect();
+    let mut worst = 0;
+    while !open.is_empty() {
+        let mut has_output = false;
+        for (name, since) in core::mem::take(&mut open) {
+            let printed =
+                Log { link: &mut link, invocation, env, options, is_many, width }.print(&name, since);
+            match printed {
+                Ok((next, has_more)) => {
+                    has_output |= has_more;
+                    open.push((name, Some(next)));
+                }
+                Err(failure) if !is_many || failure.code == UNAVAILABLE || failure.text.is_empty() => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    worst = worst.max(failure.code);
+                    env.note_failure(&failure);
+                }
+            }
         }
         if !options.follow {
-            return Ok(0);
+            break;
         }
-        since = Some(page.next);
         // A reply has a limit: output that is there already is requested at once.
         if !has_output {
             thread::sleep(LOG_FOLLOW_STEP);
         }
+    }
+    Ok(worst)
+}
+
+/// Reader of the output of services.
+struct Log<'l, 'e> {
+    link: &'l mut Link,
+    invocation: &'l Invocation,
+    env: &'l mut Env<'e>,
+    options: &'l LogOptions,
+    /// Each line begins with the name of its service, in a column of `width`.
+    is_many: bool,
+    width: usize,
+}
+
+impl Log<'_, '_> {
+    /// Prints the output of a service from a position on. Returns the position after it, and whether there was any.
+    fn print(&mut self, name: &str, since: Option<u64>) -> Result<(u64, bool), Failure> {
+        let content = request(self.link, name, since, self.options)
+            .map_err(|failure| with_hint(self.link, name, failure))?;
+        let shown = sanitize(name);
+        let page = read(&content).ok_or_else(|| {
+            Failure::new(FAILED, format!("cannot read the log of {shown}: the server's reply is malformed"))
+        })?;
+        let has_output = page.lost > 0 || !page.lines.is_empty();
+        let (text, begin, end) = if !self.invocation.json {
+            let width = self.width;
+            (format_page(&page), format!("{shown:width$}  "), "")
+        } else if has_output || since.is_none() {
+            (content + "\n", format!("{{{}", member(name, "")?), "}")
+        } else {
+            return Ok((page.next, has_output));
+        };
+        if self.is_many {
+            let mut framed = Vec::new();
+            let _ = Framed { out: &mut framed, begin, end, is_open: false }.write_all(text.as_bytes());
+            self.env.write(&framed)?;
+        } else {
+            self.env.print(&text)?;
+        }
+        Ok((page.next, has_output))
     }
 }
 

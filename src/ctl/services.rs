@@ -1,13 +1,18 @@
 //! Services: `list`, `status`, `command`, and the verbs of the supervisor.
 
-use super::arguments::Invocation;
-use super::client::{connect, operate};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::arguments::Verb;
+use super::client::{Invocation, connect, operate};
 use super::env::Env;
-use super::failure::{FAILED, Failure, NOT_RUNNING};
+use super::failure::{FAILED, Failure, NOT_RUNNING, UNAVAILABLE, UNKNOWN};
 use super::link::Link;
-use super::output::{columns, format_duration, sanitize, sanitize_lines};
-use super::values::{compose, shown_or, shown_state, string, text_of};
+use super::output::{format_duration, sanitize, sanitize_lines, table};
+use super::pattern::{self, ALL, is_pattern};
+use super::values::{failure_object, member, shown_or, shown_state, string, text_of};
 use crate::json::Raw;
+use crate::suggest::nearest;
 
 const LIST_HEAD: [&str; 3] = ["SERVICE", "STATE", "DESCRIPTION"];
 const STATUS_HEAD: [&str; 7] = ["SERVICE", "STATE", "PID", "SINCE", "RESTARTS", "LAST EXIT", "DESCRIPTION"];
@@ -29,47 +34,212 @@ pub(super) fn list(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Fai
     }
     let rows =
         read_list(&content)?.into_iter().map(|service| [service.name, service.state, service.description]);
-    env.print(&table(LIST_HEAD, rows))?;
+    env.print(&table(LIST_HEAD, rows, env.terminal))?;
     Ok(0)
 }
 
-/// Runs a verb of the supervisor.
+/// Verbs for which services of a pattern are handled from the last to the first.
+const FROM_THE_LAST: [&str; 3] = ["stop", "pause", "uninstall"];
+/// Verbs after which a service is to run.
+const UP: [&str; 2] = ["start", "restart"];
+/// Longest wait for a service to settle.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Pause between two looks at its state.
+const SETTLE_STEP: Duration = Duration::from_millis(250);
+
+/// Runs a verb of the supervisor for each of the services. With `waits`, all are commanded before it waits for them.
 pub(super) fn run(
     invocation: &Invocation,
     env: &mut Env<'_>,
-    verb: &str,
-    service: &str,
+    verb: Verb,
+    operands: &[String],
+    waits: bool,
 ) -> Result<u8, Failure> {
-    let path = format!("services/{verb}");
-    let content = operate(invocation, env, &path, &[("serviceName", service)])?;
-    let text = if invocation.json { content } else { format!("{verb} {}: ok", sanitize(service)) };
-    env.print(&format!("{text}\n"))?;
-    Ok(0)
-}
-
-/// Prints the status of one service; its exit code is that of an LSB script.
-pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>, service: &str) -> Result<u8, Failure> {
-    let content = status_of(&mut connect(invocation, env)?, service)?;
-    let row = status_row(service, &content);
-    let is_started = row[1].starts_with("started");
-    env.print(&if invocation.json { format!("{content}\n") } else { table(STATUS_HEAD, [row]) })?;
-    Ok(if is_started { 0 } else { NOT_RUNNING })
-}
-
-/// Prints the status of every service.
-pub(super) fn status_of_all(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
     let mut link = connect(invocation, env)?;
-    let mut rows = Vec::new();
-    let mut members = Vec::new();
-    for Service { name, .. } in read_list(&link.call("services/list", &[])?)? {
-        let content = status_of(&mut link, &name)?;
-        rows.push(status_row(&name, &content));
-        members.push(format!("{}:{content}", compose(|out| out.put_text(&name))?));
+    let names = select(&mut link, operands, FROM_THE_LAST.contains(&verb.call))?;
+    let path = format!("services/{}", verb.call);
+    let command = |env: &mut Env<'_>, link: &mut Link, name: &str| {
+        operate(invocation, env, link, &path, &[("serviceName", name)])
+            .map_err(|failure| with_hint(link, name, failure))
+    };
+    let done = |name: &str, state: &str| format!("{} {}: {state}\n", verb.word, sanitize(name));
+    if !waits {
+        return each(invocation, env, operands, &names, &mut |env, name| {
+            let content = command(env, &mut link, name)?;
+            Ok(Reply { content, text: done(name, "ok"), code: 0 })
+        });
     }
+    let mut commanded = Vec::new();
+    for name in &names {
+        commanded.push(command(env, &mut link, name));
+    }
+    let mut commanded = commanded.into_iter();
+    each(invocation, env, operands, &names, &mut |_, name| {
+        commanded.next().transpose()?;
+        let content = settled(&mut link, name, UP.contains(&verb.call))?;
+        let state = Raw::parse(&content).map_or_else(String::new, |reply| shown_state(reply));
+        Ok(Reply { text: done(name, &state), content, code: 0 })
+    })
+}
+
+/// Waits until a service is ready or without processes, and returns its status.
+fn settled(link: &mut Link, name: &str, is_to_run: bool) -> Result<String, Failure> {
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
+    loop {
+        let content = status_of(link, name)?;
+        let text = |key| Raw::parse(&content).and_then(|reply| text_of(reply, key)).unwrap_or_default();
+        let (state, ready, exit) = (text("State"), text("Ready"), text("LastExit"));
+        let is_settled = match state.as_str() {
+            "started" => is_to_run && ready != "false",
+            "finished" => is_to_run,
+            "failed" => !is_to_run,
+            "stopped" => !is_to_run || exit == "exit 0",
+            _ => false,
+        };
+        if is_settled {
+            return Ok(content);
+        }
+        let has_failed = is_to_run && matches!(state.as_str(), "failed" | "stopped");
+        if has_failed || Instant::now() >= deadline {
+            let still = if has_failed { "" } else { "still " };
+            let (reason, name) = (sanitize(&text("Reason")), sanitize(name));
+            let text = format!("{name}: {still}{state}: {reason}; see `friendlet ctl logs {name}`");
+            return Err(Failure::new(FAILED, text));
+        }
+        sleep(SETTLE_STEP);
+    }
+}
+
+/// Result of one service.
+struct Reply {
+    content: String,
+    /// Text for the terminal.
+    text: String,
+    /// Exit code.
+    code: u8,
+}
+
+/// Acts on each of the services and prints the results: the reply of a single one, or one object with all of them. The
+/// exit code is the highest.
+fn each(
+    invocation: &Invocation,
+    env: &mut Env<'_>,
+    operands: &[String],
+    names: &[String],
+    act: &mut dyn FnMut(&mut Env<'_>, &str) -> Result<Reply, Failure>,
+) -> Result<u8, Failure> {
+    if let ([name], false) = (names, is_many(operands, names)) {
+        let Reply { content, text, code } = act(env, name)?;
+        env.print(&if invocation.json { content + "\n" } else { text })?;
+        return Ok(code);
+    }
+    let (mut worst, mut members, mut printed) = (0, Vec::new(), Ok(()));
+    for name in names {
+        let (code, content) = match act(env, name) {
+            Ok(Reply { content, text, code }) => {
+                if !invocation.json {
+                    // A closed output keeps no service from being handled.
+                    printed = printed.and(env.print(&text));
+                }
+                (code, content)
+            }
+            Err(mut failure) => {
+                let object = failure_object(&failure)?;
+                if !failure.text.contains(name.as_str()) {
+                    failure.text = format!("{}: {}", sanitize(name), failure.text);
+                }
+                if !invocation.json {
+                    env.note_failure(&failure);
+                }
+                (failure.code, object)
+            }
+        };
+        members.push(member(name, &content)?);
+        worst = worst.max(code);
+        if code == UNAVAILABLE {
+            break;
+        }
+    }
+    printed?;
+    if invocation.json {
+        env.print(&format!("{{{}}}\n", members.join(",")))?;
+    }
+    Ok(worst)
+}
+
+/// Returns true for operands that may stand for several services.
+pub(super) fn is_many(operands: &[String], names: &[String]) -> bool {
+    names.len() != 1 || operands.iter().any(|operand| is_pattern(operand))
+}
+
+/// The services that the operands name, each once: names as they are, those of a pattern in the order of the list.
+pub(super) fn select(
+    link: &mut Link,
+    operands: &[String],
+    is_from_the_last: bool,
+) -> Result<Vec<String>, Failure> {
+    let mut selected: Vec<String> = Vec::new();
+    let names = if operands.iter().any(|operand| is_pattern(operand)) { names(link)? } else { Vec::new() };
+    for operand in operands {
+        let mut found: Vec<String> = match is_pattern(operand) {
+            true => names.iter().filter(|name| pattern::is_match(operand, name)).cloned().collect(),
+            false => vec![operand.clone()],
+        };
+        if found.is_empty() {
+            let text = format!(
+                "no service matches '{}'; `friendlet ctl list` names the services",
+                sanitize(operand)
+            );
+            return Err(Failure::new(UNKNOWN, text));
+        }
+        if is_from_the_last {
+            found.reverse();
+        }
+        found.retain(|name| !selected.contains(name));
+        selected.append(&mut found);
+    }
+    Ok(selected)
+}
+
+pub(super) fn names(link: &mut Link) -> Result<Vec<String>, Failure> {
+    let list = read_list(&link.call("services/list", &[])?)?;
+    Ok(list.into_iter().map(|service| service.name).collect())
+}
+
+/// Names the nearest service where there is none of this name.
+pub(super) fn with_hint(link: &mut Link, name: &str, failure: Failure) -> Failure {
+    if failure.code != UNKNOWN {
+        return failure;
+    }
+    let names = names(link).unwrap_or_default();
+    let hint = match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => "`friendlet ctl list` names the services".to_owned(),
+    };
+    failure.with_text(format!("no service '{}'; {hint}", sanitize(name)))
+}
+
+/// Prints the status of the services, or of all; the exit code is that of an LSB script, and 0 for all.
+pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>, operands: &[String]) -> Result<u8, Failure> {
+    let mut link = connect(invocation, env)?;
+    let is_all = operands.is_empty();
+    let all = [ALL.to_owned()];
+    let operands = if is_all { &all[..] } else { operands };
+    let names = if is_all { names(&mut link)? } else { select(&mut link, operands, false)? };
+    let mut rows = Vec::new();
+    let code = each(invocation, env, operands, &names, &mut |_, name| {
+        let content = status_of(&mut link, name).map_err(|failure| with_hint(&mut link, name, failure))?;
+        let row = status_row(name, &content);
+        let is_up = row[1].starts_with("started") || row[1].starts_with("finished");
+        rows.push(row);
+        let code = if is_up || is_all { 0 } else { NOT_RUNNING };
+        Ok(Reply { content, text: String::new(), code })
+    })?;
     drop(link);
-    let members = || format!("{{{}}}\n", members.join(","));
-    env.print(&if invocation.json { members() } else { table(STATUS_HEAD, rows) })?;
-    Ok(0)
+    if !invocation.json && (is_all || !rows.is_empty()) {
+        env.print(&table(STATUS_HEAD, rows, env.terminal))?;
+    }
+    Ok(code)
 }
 
 /// Runs a named command of a service and prints its output.
@@ -80,36 +250,44 @@ pub(super) fn command(
     name: &str,
 ) -> Result<u8, Failure> {
     let parameters = [("serviceName", service), ("cmd", name)];
-    let content = operate(invocation, env, "services/command", &parameters)?;
+    let mut link = connect(invocation, env)?;
+    let content = operate(invocation, env, &mut link, "services/command", &parameters)
+        .map_err(|failure| unknown_command(&mut link, service, name, failure))?;
     if invocation.json {
         env.print(&format!("{content}\n"))?;
         return Ok(0);
     }
-    env.print(&command_output(&content))?;
+    let done = format!("command {} of {}", sanitize(name), sanitize(service));
+    match Raw::parse(&content).and_then(|reply| reply.get("Output")).and_then(string) {
+        Some(output) => env.print(&ended(sanitize_lines(&output)))?,
+        None => env.print(&format!("{done}: ok\n"))?,
+    }
     match command_exit(&content) {
         None => Ok(0),
-        Some(exit) => {
-            let text = format!("command {} of {} failed: {exit}", sanitize(name), sanitize(service));
-            Err(Failure::new(FAILED, text))
-        }
+        Some(exit) => Err(Failure::new(FAILED, format!("{done} failed: {exit}"))),
     }
 }
 
-/// Services with their states, or one service; in detail, where the server reports it.
-pub(super) fn states(link: &mut Link, only: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
-    let mut services = read_list(&link.call("services/list", &[])?)?;
-    services.retain(|service| only.is_none_or(|only| only == service.name));
-    services
-        .into_iter()
-        .map(|Service { name, state, .. }| {
-            let content = status_of(link, &name)?;
-            let detail = Raw::parse(&content).and_then(|reply| reply.get("State")).and_then(string);
-            Ok((name, detail.map_or(state, |detail| sanitize(&detail))))
-        })
-        .collect()
+/// Names the commands of the service where it has none of this name.
+fn unknown_command(link: &mut Link, service: &str, name: &str, failure: Failure) -> Failure {
+    if failure.code != UNKNOWN {
+        return failure;
+    }
+    let Ok(content) = link.call("services/show", &[("serviceName", service)]) else {
+        return with_hint(link, service, failure);
+    };
+    let commands = Raw::parse(&content).and_then(|reply| reply.get("Commands"));
+    let commands = commands.into_iter().flat_map(Raw::elements).filter_map(|entry| text_of(entry, "Name"));
+    let commands: Vec<String> = commands.map(|name| sanitize(&name)).collect();
+    let has = if commands.is_empty() {
+        "it has none".to_owned()
+    } else {
+        format!("it has {}", commands.join(", "))
+    };
+    failure.with_text(format!("{} has no command '{}'; {has}", sanitize(service), sanitize(name)))
 }
 
-fn status_of(link: &mut Link, service: &str) -> Result<String, Failure> {
+pub(super) fn status_of(link: &mut Link, service: &str) -> Result<String, Failure> {
     link.call("services/status", &[("serviceName", service)])
 }
 
@@ -165,20 +343,8 @@ fn status_row(service: &str, content: &str) -> [String; 7] {
     ]
 }
 
-/// Aligned columns; the last one, the description, is left out where no row has one.
-fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let mut rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
-    rows.insert(0, head.map(str::to_owned).into());
-    if rows.iter().skip(1).all(|row| row.last().is_none_or(String::is_empty)) {
-        rows.iter_mut().for_each(|row| row.truncate(N - 1));
-    }
-    columns(&rows)
-}
-
-/// Output of a named command; of a signal, the content of the reply.
-fn command_output(content: &str) -> String {
-    let output = Raw::parse(content).and_then(|reply| reply.get("Output")).and_then(string);
-    let mut text = sanitize_lines(output.as_deref().unwrap_or(content));
+/// Text whose last line has an end.
+fn ended(mut text: String) -> String {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -246,27 +412,6 @@ mod tests {
             "hello|started, not ready: loading\u{FFFD}|-|-|-|-|"
         );
         assert_eq!(row("nonsense"), "hello|-|-|-|-|-|");
-    }
-
-    #[test]
-    fn description_is_a_column_where_there_is_one() {
-        let row = |name: &str, description: &str| [name.to_owned(), "-".to_owned(), description.to_owned()];
-        assert_eq!(
-            table(LIST_HEAD, [row("a", ""), row("b", "")]),
-            "SERVICE  STATE\na        -\nb        -\n"
-        );
-        assert_eq!(
-            table(LIST_HEAD, [row("a", ""), row("b", "Web page")]),
-            "SERVICE  STATE  DESCRIPTION\na        -\nb        -      Web page\n"
-        );
-        assert_eq!(table(LIST_HEAD, []), "SERVICE  STATE\n");
-    }
-
-    #[test]
-    fn output_of_a_command() {
-        assert_eq!(command_output("{\"Status\":\"ok\",\"Output\":\"a\\nb\\u001b\"}"), "a\nb\u{FFFD}\n");
-        assert_eq!(command_output("{ \"Status\": \"ok\"}"), "{ \"Status\": \"ok\"}\n");
-        assert_eq!(command_output(""), "");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `show`: declaration, state and past ends of one service.
 
-use super::arguments::Invocation;
-use super::client::connect;
+use super::client::{Invocation, connect};
 use super::env::Env;
 use super::failure::{FAILED, Failure};
-use super::output::{columns, format_duration, sanitize};
+use super::output::{columns, format_duration, sanitize, table};
+use super::services::with_hint;
 use super::values::{shown, shown_or, shown_state, text, text_of};
 use crate::json::{Raw, ValueKind};
 
@@ -13,7 +13,10 @@ const ENDS_HEAD: [&str; 4] = ["ENDED", "RAN", "EXIT", "REASON"];
 
 /// Prints everything about a service.
 pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, service: &str) -> Result<u8, Failure> {
-    let content = connect(invocation, env)?.call("services/show", &[("serviceName", service)])?;
+    let mut link = connect(invocation, env)?;
+    let content = link
+        .call("services/show", &[("serviceName", service)])
+        .map_err(|failure| with_hint(&mut link, service, failure))?;
     env.print(&if invocation.json { format!("{content}\n") } else { readable(&content)? })?;
     Ok(0)
 }
@@ -27,7 +30,7 @@ fn readable(content: &str) -> Result<String, Failure> {
     let mut text = columns(&rows(reply));
     if !ends.is_empty() {
         text.push('\n');
-        text += &columns(&[&[ENDS_HEAD.map(str::to_owned)][..], &ends].concat());
+        text += &table(ENDS_HEAD, ends, None);
     }
     Ok(text)
 }

@@ -12,10 +12,12 @@ use super::failure::{FAILED, Failure};
 
 /// Fingerprints of certificates by `HOST:PORT`.
 pub(super) const KNOWN_SERVERS: &str = "known_servers";
+/// Configuration file of a server in an editor.
+const DRAFT: &str = "friendlet.toml";
 /// Session ids by address.
 pub(super) const SESSIONS: &str = "ctl_sessions";
 
-/// State directory, created by the first write.
+/// Directory of the user, created by the first write.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct StateDir(PathBuf);
 
@@ -27,15 +29,24 @@ impl StateDir {
 
     /// `$XDG_STATE_HOME/friendlet`, else `~/.local/state/friendlet` (XDG Base Directory, 0.8).
     pub(super) fn of_user() -> Result<Self, Failure> {
+        Self::find("XDG_STATE_HOME", ".local/state")
+    }
+
+    /// `$XDG_CONFIG_HOME/friendlet`, else `~/.config/friendlet`: what the user writes.
+    pub(super) fn of_configuration() -> Result<Self, Failure> {
+        Self::find("XDG_CONFIG_HOME", ".config")
+    }
+
+    fn find(variable: &str, below_home: &str) -> Result<Self, Failure> {
         let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        absolute("XDG_STATE_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        absolute(variable)
+            .or_else(|| absolute("HOME").map(|home| home.join(below_home)))
             .map(|directory| Self(directory.join("friendlet")))
             .ok_or_else(|| {
-                Failure::new(
-                    FAILED,
-                    "cannot find the state directory: neither XDG_STATE_HOME nor HOME is an absolute path; set one",
-                )
+                let text = format!(
+                    "cannot find the directory of this user: neither {variable} nor HOME is an absolute path; set one"
+                );
+                Failure::new(FAILED, text)
             })
     }
 
@@ -45,28 +56,39 @@ impl StateDir {
 
     /// The value of a key; `None` without the key or the file.
     pub(super) fn get(&self, file: &str, key: &str) -> Result<Option<String>, Failure> {
+        Ok(self.lines(file)?.into_iter().find(|(name, _)| name == key).map(|(_, value)| value))
+    }
+
+    /// Every key with its value; none without the file.
+    pub(super) fn lines(&self, file: &str) -> Result<Vec<(String, String)>, Failure> {
         let path = self.path_of(file);
-        let lines = read(&path).map_err(|error| failure("read", &path, &error))?;
-        Ok(lines.into_iter().find(|(name, _)| name == key).map(|(_, value)| value))
+        read(&path).map_err(|error| failure("read", &path, &error))
     }
 
     /// Sets the value of a key, or removes the key.
     pub(super) fn set(&self, file: &str, key: &str, value: Option<&str>) -> Result<(), Failure> {
         let path = self.path_of(file);
-        let mut lines = read(&path).map_err(|error| failure("read", &path, &error))?;
+        let mut lines = self.lines(file)?;
         lines.retain(|(name, _)| name != key);
         if let Some(value) = value {
             lines.push((key.to_owned(), value.to_owned()));
         }
-        self.replace(&path, &lines).map_err(|error| failure("write", &path, &error))
-    }
-
-    fn replace(&self, path: &Path, lines: &[(String, String)]) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let mut text = String::new();
-        for (key, value) in lines {
+        for (key, value) in &lines {
             text += &format!("{key} {value}\n");
         }
+        self.replace(&path, &text).map_err(|error| failure("write", &path, &error))
+    }
+
+    /// Writes a file for an editor and returns its path.
+    pub(super) fn write_draft(&self, text: &str) -> Result<PathBuf, Failure> {
+        let path = self.path_of(DRAFT);
+        self.replace(&path, text).map_err(|error| failure("write", &path, &error))?;
+        Ok(path)
+    }
+
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let draft = path.with_extension(format!("new-{}", std::process::id()));
         let written = OpenOptions::new()
             .write(true)

@@ -2,26 +2,27 @@
 
 mod board;
 mod calls;
+mod certificates;
+mod services;
+mod several;
+mod terminal;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Message, WebSocket};
 
 use super::env::Env;
-use super::failure::{FAILED, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, USAGE};
+use super::failure::{FAILED, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, UNKNOWN, UNTRUSTED, USAGE};
+use super::output::Terminal;
 use super::run_in;
 use super::state::{KNOWN_SERVERS, SESSIONS, StateDir};
 use crate::http::accept_key;
@@ -60,20 +61,59 @@ struct Run {
 }
 
 fn ctl(directory: &TestDirectory, line: &str) -> Run {
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut env = Env {
-        state: Ok(StateDir::new(directory.path().join("state"))),
-        session: None,
-        out: &mut out,
-        err: &mut err,
-        password: &mut |prompt| {
-            assert!(prompt.starts_with("password of "), "{prompt}");
-            Ok("secret".to_owned())
-        },
-        is_terminal: false,
-    };
-    let code = run_in(&mut env, line.split_whitespace().map(OsString::from), Path::new("/nonexistent"));
-    Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    Setting { answers: &[("password of ", "secret")], ..Setting::default() }.run(directory, line)
+}
+
+/// Surroundings of a run.
+#[derive(Default)]
+struct Setting<'t> {
+    session: Option<&'t str>,
+    url: Option<String>,
+    /// Beginnings of prompts with the answers, in this order; the rest of them may stay unused.
+    answers: &'t [(&'t str, &'t str)],
+    is_terminal: bool,
+    terminal: Option<Terminal>,
+    /// The reader of standard output has gone.
+    is_closed: bool,
+}
+
+impl Setting<'_> {
+    fn run(&self, directory: &TestDirectory, line: &str) -> Run {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut answers = self.answers.iter();
+        let mut closed = Closed;
+        let mut env = Env {
+            state: Ok(StateDir::new(directory.path().join("state"))),
+            configuration: Ok(StateDir::new(directory.path().join("config"))),
+            url: self.url.clone(),
+            session: self.session.map(str::to_owned),
+            out: if self.is_closed { &mut closed } else { &mut out },
+            err: &mut err,
+            ask: &mut |prompt, is_secret| {
+                let (asked, answer) = answers.next().ok_or(io::ErrorKind::UnexpectedEof)?;
+                assert!(prompt.contains(asked), "{prompt}");
+                assert_eq!(is_secret, prompt.contains("password") || prompt == "again: ", "{prompt}");
+                Ok((*answer).to_owned())
+            },
+            is_terminal: self.is_terminal,
+            terminal: self.terminal,
+        };
+        let code = run_in(&mut env, line.split_whitespace().map(OsString::from), Path::new("/nonexistent"));
+        Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    }
+}
+
+/// Pipe without a reader.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Serves this many connections, each by `serve` with its number; returns `HOST:PORT`.
@@ -481,10 +521,14 @@ fn watch_across_a_lost_connection() {
     let lines: Vec<&str> =
         said.out.lines().filter_map(|line| line.split_once("Z  ")).map(|(_, line)| line).collect();
     // In between it went from stopping to starting: its status after the loss is starting.
-    assert_eq!(
-        lines,
-        ["hello  paused  pid 12", "hello  stopping  pid 12", "hello  starting", "hello  failed  pid 12"]
-    );
+    let expected = [
+        "hello  starting",
+        "hello  paused  pid 12",
+        "hello  stopping  pid 12",
+        "hello  starting",
+        "hello  failed  pid 12",
+    ];
+    assert_eq!(lines, expected);
     assert_eq!(said.err.matches("connecting again").count(), 2, "{}", said.err);
     assert_eq!(said.code, NO_RIGHT);
     thread.join().unwrap();
@@ -493,103 +537,6 @@ fn watch_across_a_lost_connection() {
 #[test]
 fn watch_of_an_unknown_service() {
     let said = one_call("watch nobody", LIST, LIST_CONTENT);
-    assert_eq!(said.code, FAILED);
-    assert!(said.err.contains("no service 'nobody'"), "{}", said.err);
-}
-
-fn tls_config() -> Arc<ServerConfig> {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    Arc::new(config)
-}
-
-/// Serves `list` over TLS, with the certificates in turn; a client may reject its certificate.
-fn tls_server(configs: Vec<Arc<ServerConfig>>) -> (String, JoinHandle<()>) {
-    server(configs.len(), move |number, stream| {
-        let connection = ServerConnection::new(Arc::clone(&configs[number])).unwrap();
-        let mut stream = StreamOwned::new(connection, stream);
-        if stream.conn.complete_io(&mut stream.sock).is_err() {
-            return;
-        }
-        let mut socket = grant(stream);
-        respond(&mut socket, 1, LIST, LIST_CONTENT);
-        finish(socket);
-    })
-}
-
-#[test]
-fn certificate_is_remembered_and_then_demanded() {
-    let directory = TestDirectory::new();
-    let (one, other) = (tls_config(), tls_config());
-    let (authority, thread) = tls_server(vec![one.clone(), one.clone(), other.clone(), other.clone(), other]);
-    let line = format!("--url wss://{authority} --session S/1 list");
-    let state = StateDir::new(directory.path().join("state"));
-
-    let said = ctl(&directory, &line);
-    assert_eq!(said.code, 0, "{}", said.err);
-    let known = state.get(KNOWN_SERVERS, &authority).unwrap().unwrap();
-    assert_eq!(known.len(), 64);
-    assert!(said.err.contains(&known) && said.err.contains("trusted from now on"), "{}", said.err);
-
-    let said = ctl(&directory, &line);
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
-
-    let said = ctl(&directory, &line);
-    assert_eq!((said.code, said.out.as_str()), (FAILED, ""));
-    assert!(said.err.contains(&known) && said.err.contains("Nothing was sent"), "{}", said.err);
-    assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(known.clone()));
-    let shown = said.err.lines().find_map(|line| line.strip_prefix("  presented ")).unwrap().to_owned();
-
-    let said = ctl(&directory, &format!("{line} --fingerprint {known}"));
-    assert_eq!(said.code, FAILED);
-    assert!(said.err.contains("not the one demanded"), "{}", said.err);
-
-    let said = ctl(&directory, &format!("{line} --fingerprint {shown}"));
-    assert_eq!(said.code, 0, "{}", said.err);
-    assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(shown));
-    thread.join().unwrap();
-}
-
-/// A certificate is public: a server that presents it without its key is another one.
-#[test]
-fn certificate_without_its_key() {
-    let directory = TestDirectory::new();
-    let own = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
-    let stolen = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
-    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
-    let certified = rustls::sign::CertifiedKey::new(vec![stolen.cert.der().clone()], key);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
-    let (authority, thread) = tls_server(vec![Arc::new(config)]);
-    let said = ctl(&directory, &format!("--url wss://{authority} --session S/1 list"));
-    assert_eq!((said.code, said.out.as_str()), (UNAVAILABLE, ""));
-    assert!(said.err.contains("BadSignature"), "{}", said.err);
-    assert_eq!(StateDir::new(directory.path().join("state")).get(KNOWN_SERVERS, &authority), Ok(None));
-    thread.join().unwrap();
-}
-
-#[test]
-fn server_without_tls() {
-    let directory = TestDirectory::new();
-    let (authority, thread) = server(1, |_, mut stream| {
-        stream.read_exact(&mut [0; 5]).unwrap();
-        answer(&mut stream, "400 Bad Request", "this is not an HTTP request\n");
-        let _ = io::copy(&mut stream, &mut io::sink());
-    });
-    let said = ctl(&directory, &format!("--url wss://{authority} --session S list"));
-    assert_eq!(said.code, UNAVAILABLE);
-    assert!(said.err.contains("does not use TLS"), "{}", said.err);
-    thread.join().unwrap();
+    assert_eq!(said.code, UNKNOWN);
+    assert!(said.err.contains("no service matches 'nobody'"), "{}", said.err);
 }

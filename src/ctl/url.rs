@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 /// Address of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Url {
-    /// `wss://HOST:PORT` or `ws://HOST:PORT`.
+    /// `wss://HOST:PORT` or `ws://HOST:PORT`, with a path behind a proxy.
     Network {
         tls: bool,
         /// Name or address; an IPv6 address is without its brackets.
         host: String,
         port: u16,
+        /// `/board` of the server's `public_url`, or empty.
+        prefix: String,
     },
     /// `unix:PATH`: the local socket.
     Local(PathBuf),
@@ -23,12 +25,12 @@ impl Url {
         if socket.exists() {
             Self::Local(socket.to_owned())
         } else {
-            Self::Network { tls: true, host: "127.0.0.1".to_owned(), port: 6500 }
+            Self::Network { tls: true, host: "127.0.0.1".to_owned(), port: 6500, prefix: String::new() }
         }
     }
 
     /// Parses an address. `https` and `http` are synonyms; the default port is that of the scheme, 443 or
-    /// 80. The only paths are `/` and `/fcws`, since calls have their own.
+    /// 80. A path is the prefix of all paths of the server; `/fcws` at its end is left out.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
@@ -45,9 +47,14 @@ impl Url {
             _ => return Err(wrong()),
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        if !matches!(path, "" | "fcws") {
+        let path = path.trim_end_matches('/');
+        let prefix =
+            path.strip_suffix("fcws").filter(|rest| rest.is_empty() || rest.ends_with('/')).unwrap_or(path);
+        let prefix = prefix.trim_end_matches('/');
+        if prefix.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'?' | b'#')) {
             return Err(wrong());
         }
+        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
         let (host, port) = match authority.strip_prefix('[') {
             Some(inner) => {
                 let (address, port) = inner.split_once(']').ok_or_else(wrong)?;
@@ -77,7 +84,15 @@ impl Url {
             }
             Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?,
         };
-        Ok(Self::Network { tls, host: host.to_ascii_lowercase(), port })
+        Ok(Self::Network { tls, host: host.to_ascii_lowercase(), port, prefix })
+    }
+
+    /// Path before those of the server.
+    pub(super) fn prefix(&self) -> &str {
+        match self {
+            Self::Network { prefix, .. } => prefix,
+            Self::Local(_) => "",
+        }
     }
 
     /// `HOST:PORT`, as in a `Host` field and in the file of known servers.
@@ -93,8 +108,8 @@ impl Url {
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Network { tls, .. } => {
-                write!(f, "{}://{}", if *tls { "wss" } else { "ws" }, self.authority())
+            Self::Network { tls, prefix, .. } => {
+                write!(f, "{}://{}{prefix}", if *tls { "wss" } else { "ws" }, self.authority())
             }
             Self::Local(path) => write!(f, "unix:{}", path.display()),
         }
@@ -133,7 +148,8 @@ mod tests {
             "wss://a:0",
             "wss://a:65536",
             "wss://a:x",
-            "wss://a:1/other",
+            "wss://a:1/?x",
+            "wss://a:1/a b",
             "wss://[::1",
             "wss://[::1]x",
             "wss://[x]",

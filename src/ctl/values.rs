@@ -39,6 +39,20 @@ pub(super) fn compose(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -
         .ok_or_else(|| Failure::new(FAILED, format!("the request is longer than {TEXT_BYTES} bytes")))
 }
 
+/// A failure as an object.
+pub(super) fn failure_object(failure: &Failure) -> Result<String, Failure> {
+    compose(|out| {
+        out.put(r#"{"error":"#)?;
+        out.put_text(&failure.text)?;
+        out.put_display(format_args!(r#","exit":{}}}"#, failure.code))
+    })
+}
+
+/// An object with one member.
+pub(super) fn member(key: &str, value: &str) -> Result<String, Failure> {
+    Ok(format!("{}:{value}", compose(|out| out.put_text(key))?))
+}
+
 /// A member as a terminal may show it, or `-` for none.
 pub(super) fn shown(object: Raw<'_>, key: &str) -> String {
     shown_or(text_of(object, key).as_deref().map(sanitize))

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::arguments::Invocation;
-use super::client::connect;
+use super::client::{Invocation, connect};
 use super::env::Env;
-use super::failure::{FAILED, Failure, UNAVAILABLE};
+use super::failure::{Failure, UNAVAILABLE, UNKNOWN};
 use super::link::Link;
-use super::output::sanitize;
+use super::output::{sanitize, table};
+use super::pattern;
 use super::reply::no_session;
-use super::services::states;
+use super::services::{names, status_of};
 use super::values::{compose, string, text_of};
 use crate::json::Raw;
 use crate::wall_clock::{self, Utc};
@@ -22,115 +22,192 @@ const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Prints changes until the process is killed. The first connection must succeed; later ones are retried
-/// without end, unless the session has ended or the certificate has changed.
-pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, service: Option<&str>) -> Result<u8, Failure> {
+/// Heads of the table on a terminal.
+const HEAD: [&str; 3] = ["SERVICE", "STATE", "DETAIL"];
+
+/// Prints the states, then changes until the process is killed. The first connection must succeed; later ones are
+/// retried without end, unless the session has ended or the certificate has changed.
+pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, operands: &[String]) -> Result<u8, Failure> {
     let mut link = connect(invocation, env)?;
-    let mut states = subscribe(&mut link, service)?;
-    if let Some(service) = service.filter(|_| states.is_empty()) {
-        return Err(Failure::new(
-            FAILED,
-            format!("no service '{}'; `friendlet ctl list` prints all", sanitize(service)),
-        ));
-    }
+    let mut watch = Watch { invocation, operands, states: Vec::new(), drawn: 0 };
+    watch.subscribe(&mut link, env)?;
     loop {
-        let failure = follow(&mut link, invocation, env, service, &mut states);
+        let failure = watch.follow(&mut link, env);
         drop(link);
         if failure.code != UNAVAILABLE {
             return Err(failure);
         }
-        note_retry(env, &failure);
-        (link, states) = reconnect(invocation, env, service, &states)?;
+        watch.note_retry(env, &failure)?;
+        link = watch.reconnect(env)?;
     }
 }
 
-type States = Vec<(String, String)>;
-
-/// Requests the states, then waits for the bind, from which on changes are pushed. The list comes first
-/// because it fails without a session: Friend Core does not answer a bind that fails.
-fn subscribe(link: &mut Link, service: Option<&str>) -> Result<States, Failure> {
-    let states = states(link, service)?;
-    link.wait_bound()?;
-    Ok(states)
+/// Service with its state.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Watched {
+    name: String,
+    state: String,
+    /// Process, or why there is none; may be empty.
+    detail: String,
 }
 
-/// Prints pushed changes until the connection fails.
-fn follow(
-    link: &mut Link,
-    invocation: &Invocation,
-    env: &mut Env<'_>,
-    service: Option<&str>,
-    states: &mut States,
-) -> Failure {
-    loop {
-        let text = match link.next() {
-            Ok(text) => text,
-            Err(failure) => return failure,
-        };
-        let change = match read_push(&text) {
-            Push::Change(change) => change,
-            Push::SessionEnd(why) => return no_session(&why),
-            Push::Notice(notice) => {
-                env.note(format_args!("{}  {notice}", Utc(wall_clock::now())));
-                continue;
-            }
-            Push::Other => continue,
-        };
-        let changed = states.iter_mut().find(|(name, _)| *name == change.service && change.check.is_none());
-        if let Some((_, state)) = changed {
-            state.clone_from(&change.state);
-        }
-        if service.is_none_or(|service| service == change.service) {
-            let line = if invocation.json { change.raw } else { format_change(&change) };
-            if let Err(failure) = env.print(&format!("{line}\n")) {
-                return failure;
-            }
-        }
+/// Services that are watched.
+struct Watch<'w> {
+    invocation: &'w Invocation,
+    operands: &'w [String],
+    states: Vec<Watched>,
+    /// Lines of the table below the changes, on a terminal.
+    drawn: usize,
+}
+
+impl Watch<'_> {
+    fn is_watched(&self, name: &str) -> bool {
+        self.operands.is_empty() || self.operands.iter().any(|operand| pattern::is_match(operand, name))
     }
-}
 
-/// Connects again and prints the changes in between.
-fn reconnect(
-    invocation: &Invocation,
-    env: &mut Env<'_>,
-    service: Option<&str>,
-    before: &States,
-) -> Result<(Link, States), Failure> {
-    let mut pause = PAUSE_MIN;
-    loop {
-        thread::sleep(jittered(pause));
-        pause = (pause * 2).min(PAUSE_MAX);
-        let attempt = connect(invocation, env).and_then(|mut link| {
-            let states = subscribe(&mut link, service)?;
-            Ok((link, states))
-        });
-        match attempt {
-            Err(failure) if failure.code == UNAVAILABLE => note_retry(env, &failure),
-            Err(failure) => return Err(failure),
-            Ok((link, states)) => {
-                let missed = states.iter().filter(|now| !before.contains(now));
-                for (name, state) in missed {
-                    let text = if invocation.json {
-                        compose(|out| {
-                            out.put(r#"{"service":"#)?;
-                            out.put_text(name)?;
-                            out.put(r#","state":"#)?;
-                            out.put_text(state)?;
-                            out.put("}\n")
-                        })?
-                    } else {
-                        format!("{}  {name}  {state}\n", Utc(wall_clock::now()))
-                    };
-                    env.print(&text)?;
+    /// Requests the states, waits for the bind, from which on changes are pushed, and prints what is new. The list
+    /// comes first because it fails without a session: Friend Core does not answer a bind that fails.
+    fn subscribe(&mut self, link: &mut Link, env: &mut Env<'_>) -> Result<(), Failure> {
+        let mut states = Vec::new();
+        for name in names(link)?.into_iter().filter(|name| self.is_watched(name)) {
+            let content = status_of(link, &name)?;
+            let text = |key| Raw::parse(&content).and_then(|reply| text_of(reply, key)).unwrap_or_default();
+            let detail = detail(&text("Pid"), &text("Reason"));
+            states.push(Watched { name, state: sanitize(&text("State")), detail });
+        }
+        if states.is_empty() && !self.operands.is_empty() {
+            let operands = sanitize(&self.operands.join(" "));
+            let text = format!("no service matches '{operands}'; `friendlet ctl list` names the services");
+            return Err(Failure::new(UNKNOWN, text));
+        }
+        link.wait_bound()?;
+        let before = core::mem::replace(&mut self.states, states);
+        let mut lines = String::new();
+        for Watched { name, state, detail } in self.states.iter().filter(|now| !before.contains(now)) {
+            lines += &match self.invocation.json {
+                true => compose(|out| {
+                    out.put(r#"{"service":"#)?;
+                    out.put_text(name)?;
+                    out.put(r#","state":"#)?;
+                    out.put_text(state)?;
+                    out.put("}\n")
+                })?,
+                false => format_line(name, state, detail),
+            };
+        }
+        // The table has the first states.
+        let is_first = before.is_empty() && env.terminal.is_some() && !self.invocation.json;
+        self.print(env, if is_first { "" } else { &lines })
+    }
+
+    /// Prints lines, on a terminal above the table, which is drawn anew.
+    fn print(&mut self, env: &mut Env<'_>, lines: &str) -> Result<(), Failure> {
+        let Some(terminal) = env.terminal.filter(|_| !self.invocation.json) else {
+            return env.print(lines);
+        };
+        let mut text = match self.drawn {
+            0 => String::new(),
+            // Up to its first line, and erased from there on.
+            drawn => format!("\x1b[{drawn}A\x1b[J"),
+        };
+        text += lines;
+        let rows = self
+            .states
+            .iter()
+            .map(|watched| [watched.name.clone(), watched.state.clone(), watched.detail.clone()]);
+        // The table must not be higher than the terminal, or its begin is out of reach.
+        let shown = terminal.height.saturating_sub(3);
+        let table = table(HEAD, rows.take(shown), Some(terminal));
+        self.drawn = table.lines().count();
+        text += &table;
+        if let more @ 1.. = self.states.len().saturating_sub(shown) {
+            text += &format!("and {more} more\n");
+            self.drawn += 1;
+        }
+        env.print(&text)
+    }
+
+    /// Prints pushed changes until the connection fails.
+    fn follow(&mut self, link: &mut Link, env: &mut Env<'_>) -> Failure {
+        loop {
+            let text = match link.next() {
+                Ok(text) => text,
+                Err(failure) => return failure,
+            };
+            let change = match read_push(&text) {
+                Push::Change(change) => change,
+                Push::SessionEnd(why) => return no_session(&why),
+                Push::Notice(notice) => {
+                    let noted = self.note(env, &notice);
+                    if let Err(failure) = noted {
+                        return failure;
+                    }
+                    continue;
                 }
-                return Ok((link, states));
+                Push::Other => continue,
+            };
+            let is_of_service = change.check.is_none();
+            if let Some(watched) =
+                self.states.iter_mut().find(|watched| is_of_service && watched.name == change.service)
+            {
+                watched.state.clone_from(&change.state);
+                watched.detail = detail(
+                    change.pid.as_deref().unwrap_or_default(),
+                    change.reason.as_deref().unwrap_or_default(),
+                );
+            }
+            if self.is_watched(&change.service) {
+                let line = if self.invocation.json { change.raw + "\n" } else { format_change(&change) };
+                if let Err(failure) = self.print(env, &line) {
+                    return failure;
+                }
             }
         }
     }
+
+    /// Connects again and prints the changes in between.
+    fn reconnect(&mut self, env: &mut Env<'_>) -> Result<Link, Failure> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            thread::sleep(jittered(pause));
+            pause = (pause * 2).min(PAUSE_MAX);
+            let attempt = connect(self.invocation, env).and_then(|mut link| {
+                self.subscribe(&mut link, env)?;
+                Ok(link)
+            });
+            match attempt {
+                Err(failure) if failure.code == UNAVAILABLE => self.note_retry(env, &failure)?,
+                other => return other,
+            }
+        }
+    }
+
+    /// Writes a line to standard error; the table is drawn anew below it.
+    fn note(&mut self, env: &mut Env<'_>, text: &str) -> Result<(), Failure> {
+        if self.drawn > 0 {
+            env.print(&format!("\x1b[{}A\x1b[J", self.drawn))?;
+            self.drawn = 0;
+        }
+        env.note(format_args!("{}  {text}", Utc(wall_clock::now())));
+        if env.terminal.is_some() { self.print(env, "") } else { Ok(()) }
+    }
+
+    fn note_retry(&mut self, env: &mut Env<'_>, failure: &Failure) -> Result<(), Failure> {
+        self.note(env, &format!("{}; connecting again", failure.text))
+    }
 }
 
-fn note_retry(env: &mut Env<'_>, failure: &Failure) {
-    env.note(format_args!("{}  {}; connecting again", Utc(wall_clock::now()), failure.text));
+/// Process, or the reason without one.
+fn detail(pid: &str, reason: &str) -> String {
+    match pid {
+        "" | "0" => sanitize(reason),
+        pid => format!("pid {}", sanitize(pid)),
+    }
+}
+
+fn format_line(name: &str, state: &str, detail: &str) -> String {
+    let line = format!("{}  {name}  {state}  {detail}", Utc(wall_clock::now()));
+    line.trim_end().to_owned() + "\n"
 }
 
 /// A random time from half of the pause to all of it, which spreads the clients of a restarted server.
@@ -197,14 +274,15 @@ fn read_push(text: &str) -> Push {
 }
 
 fn format_change(change: &Change) -> String {
-    let pid = change.pid.as_ref().map_or_else(String::new, |pid| format!("  pid {pid}"));
-    let reason = change.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
+    let pid = change.pid.as_ref().map_or_else(String::new, |pid| format!("pid {pid}"));
+    let parts = [Some(pid).filter(|pid| !pid.is_empty()), change.reason.clone()];
+    let detail = parts.into_iter().flatten().collect::<Vec<_>>().join("  ");
     let name = match &change.check {
         Some(check) => format!("check {check}"),
         None => change.service.clone(),
     };
-    let line = format!("{}  {name}  {}{pid}{reason}", Utc(wall_clock::now()), change.state);
-    change.output.iter().fold(line, |text, line| format!("{text}\n    {line}"))
+    let line = format_line(&name, &change.state, &detail);
+    change.output.iter().fold(line, |text, line| format!("{text}    {line}\n"))
 }
 
 #[cfg(test)]
@@ -215,15 +293,15 @@ mod tests {
     fn a_change() {
         let text = "{\"type\":\"msg\",\"data\":{\"type\":\"service-change\",\"data\":{\"service\":\"hello\",\"state\":\"started\",\"pid\":1234}}}";
         let Push::Change(change) = read_push(text) else { panic!("no change") };
-        assert!(format_change(&change).ends_with("Z  hello  started  pid 1234"));
+        assert!(format_change(&change).ends_with("Z  hello  started  pid 1234\n"));
         assert_eq!(change.raw, "{\"service\":\"hello\",\"state\":\"started\",\"pid\":1234}");
         let Push::Change(change) = read_push(&text.replace("1234", "0")) else { panic!("no change") };
-        assert!(format_change(&change).ends_with("Z  hello  started"));
+        assert!(format_change(&change).ends_with("Z  hello  started\n"));
         let end = r#""state":"failed","pid":0,"reason":"exit 1","output":["a","b\u001b"]"#;
         let Push::Change(change) = read_push(&text.replace("\"state\":\"started\",\"pid\":1234", end)) else {
             panic!("no change")
         };
-        assert!(format_change(&change).ends_with("Z  hello  failed  exit 1\n    a\n    b\u{FFFD}"));
+        assert!(format_change(&change).ends_with("Z  hello  failed  exit 1\n    a\n    b\u{FFFD}\n"));
     }
 
     #[test]
@@ -231,7 +309,7 @@ mod tests {
         let data = r#"{"check":"port","service":"web","state":"failing","error":"timed out"}"#;
         let text = format!(r#"{{"type":"msg","data":{{"type":"check-change","data":{data}}}}}"#);
         let Push::Change(change) = read_push(&text) else { panic!("no change") };
-        assert!(format_change(&change).ends_with("Z  check port  failing  timed out"));
+        assert!(format_change(&change).ends_with("Z  check port  failing  timed out\n"));
         assert_eq!((change.service.as_str(), change.raw.as_str()), ("web", data));
     }
 

@@ -74,12 +74,13 @@ fn changes_are_pushed_to_it() {
     let mut command = command(&server, &home);
     let mut watch = command.args(["watch"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let output = watch.stdout.take().unwrap();
-    until("watch prints a change", || {
+    until("watch prints the states", || {
         done(&server, &["restart", "hello"]);
         rustix::io::ioctl_fionread(&output).unwrap() > 0
     });
-    let line = BufReader::new(output).lines().next().unwrap().unwrap();
-    assert!(line.contains("hello"), "{line}");
+    done(&server, &["pause", "hello"]);
+    let mut lines = BufReader::new(output).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("hello  paused")));
     watch.kill().unwrap();
     watch.wait().unwrap();
 }

@@ -14,6 +14,7 @@ mod booted;
 mod built_in;
 mod cgroups;
 mod check;
+mod client;
 mod commands;
 mod conditions;
 mod configuration;

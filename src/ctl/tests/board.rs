@@ -1,29 +1,11 @@
 //! The board and its passwords.
 
-use std::collections::VecDeque;
-
 use super::*;
 
 /// Runs `line` with these answers to prompts.
 fn ctl_typing(line: &str, is_terminal: bool, answers: &[(&str, &str)]) -> Run {
-    let directory = TestDirectory::new();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut answers: VecDeque<(&str, &str)> = answers.iter().copied().collect();
-    let mut env = Env {
-        state: Ok(StateDir::new(directory.path().join("state"))),
-        session: Some("S/1".to_owned()),
-        out: &mut out,
-        err: &mut err,
-        password: &mut |prompt| {
-            let (asked, answer) = answers.pop_front().ok_or(io::ErrorKind::UnexpectedEof)?;
-            assert_eq!(prompt, asked);
-            Ok(answer.to_owned())
-        },
-        is_terminal,
-    };
-    let code = run_in(&mut env, line.split_whitespace().map(OsString::from), Path::new("/nonexistent"));
-    assert!(answers.is_empty(), "{answers:?}");
-    Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    let setting = Setting { session: Some("S/1"), answers, is_terminal, ..Setting::default() };
+    setting.run(&TestDirectory::new(), line)
 }
 
 /// A server that replies to one call by POST on its last connection; returns the form of the call too.

@@ -1,0 +1,135 @@
+//! Servers of a command line: names, several of them, a path of a proxy.
+
+use super::certificates::{tls_config, tls_server};
+use super::*;
+
+/// A server that answers `list` this often.
+fn lists(times: usize) -> (String, JoinHandle<()>) {
+    server(times, |_, stream| {
+        let mut socket = grant(stream);
+        respond(&mut socket, 1, LIST, LIST_CONTENT);
+        finish(socket);
+    })
+}
+
+fn write_devices(directory: &TestDirectory, text: &str) {
+    fs::create_dir_all(directory.path().join("config")).unwrap();
+    fs::write(directory.path().join("config/devices"), text).unwrap();
+}
+
+/// Remembers the session that the servers here expect.
+fn log_in(directory: &TestDirectory, authority: &str) {
+    let state = StateDir::new(directory.path().join("state"));
+    state.set(SESSIONS, &format!("ws://{authority}"), Some("S/1")).unwrap();
+}
+
+#[test]
+fn several_servers_are_handled_one_after_the_other() {
+    let directory = TestDirectory::new();
+    let (hall, of_hall) = lists(2);
+    let (kitchen, of_kitchen) = lists(2);
+    let (dead, of_dead) = server(0, |_, _| {});
+    of_dead.join().unwrap();
+    for authority in [&hall, &kitchen, &dead] {
+        log_in(&directory, authority);
+    }
+    write_devices(
+        &directory,
+        &format!(
+            "# x ws://{dead}\nhall ws://{hall}\nhallway ws://{dead}\nkitchen ws://{kitchen} {}\n",
+            "0a".repeat(32)
+        ),
+    );
+    let said = ctl(&directory, "--on kitchen,hall* list");
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "kitchen  SERVICE  STATE",
+            "kitchen  hello    started",
+            "kitchen  a        stopped",
+            "hall     SERVICE  STATE",
+            "hall     hello    started",
+            "hall     a        stopped"
+        ]
+    );
+    assert_eq!(said.code, UNAVAILABLE);
+    assert!(said.err.starts_with("hallway  friendlet ctl: cannot connect to ws://"), "{}", said.err);
+    let setting = Setting { url: Some(format!("kitchen,hall,hall,ws://{dead}")), ..Setting::default() };
+    let said = setting.run(&directory, "--json list");
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines[0], format!("{{\"kitchen\":{LIST_CONTENT}}}"));
+    assert_eq!(lines[1], format!("{{\"hall\":{LIST_CONTENT}}}"));
+    assert!(lines[2].starts_with(&format!("{{\"ws://{dead}\":{{\"error\":\"cannot connect")), "{}", lines[2]);
+    assert_eq!((lines.len(), said.code, said.err.as_str()), (3, UNAVAILABLE, ""));
+    of_hall.join().unwrap();
+    of_kitchen.join().unwrap();
+}
+
+#[test]
+fn names_that_are_none() {
+    let directory = TestDirectory::new();
+    write_devices(&directory, "hall wss://hall\nbad ftp://x\nworse wss://a 12\n");
+    for (line, part) in [
+        ("--on hal list", "devices names no server 'hal'; did you mean 'hall'?"),
+        ("--on garden list", "an address is like wss://garden:6500"),
+        ("--url garden list", "an address is like wss://garden:6500"),
+        ("--on bad list", "'ftp://x' is not the address of a server"),
+        ("--on worse list", "devices: '12' of worse is not a SHA-256 fingerprint"),
+        ("--url wss://a --url wss://b watch", "there are several"),
+        ("--url wss://a --url wss://b logs x -f", "there are several"),
+        ("--url wss://a --url wss://b --session S list", "there are several"),
+    ] {
+        let said = ctl(&directory, line);
+        assert!(said.code == USAGE && said.err.contains(part), "{line}: {said:?}");
+    }
+}
+
+#[test]
+fn fingerprint_of_the_file_is_required() {
+    let directory = TestDirectory::new();
+    let (authority, thread) = tls_server(vec![tls_config()]);
+    write_devices(&directory, &format!("hall wss://{authority} {}\n", "0a".repeat(32)));
+    let said = ctl(&directory, "--on hall --session S/1 list");
+    assert_eq!(said.code, UNTRUSTED);
+    assert!(said.err.contains("not the one demanded"), "{}", said.err);
+    thread.join().unwrap();
+}
+
+#[test]
+fn path_of_a_proxy_precedes_those_of_the_server() {
+    let directory = TestDirectory::new();
+    let (authority, thread) = server(2, |number, mut stream| {
+        let request = read_request(&mut stream);
+        let expected =
+            ["GET /a/b/fcws?sessionid=S HTTP/1.1\r\n", "POST /a/b/system.library/board/reboot HTTP/1.1\r\n"];
+        assert!(request.starts_with(expected[number]), "{request}");
+        answer(&mut stream, "502 Bad Gateway", "down\n");
+    });
+    for line in ["list", "reboot"] {
+        let said = ctl(&directory, &format!("--url ws://{authority}/a/b --session S {line}"));
+        assert_eq!(
+            (said.code, said.err.as_str()),
+            (FAILED, "friendlet ctl: the server responded with status 502: down\n")
+        );
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn file_of_the_document_is_read() {
+    let directory = TestDirectory::new();
+    let document = include_str!("../../../docs/ctl.md");
+    let (_, rest) = document.split_once("```text\n").unwrap();
+    write_devices(&directory, rest.split("```").next().unwrap());
+    let setting = Setting { is_terminal: true, ..Setting::default() };
+    // No session is remembered for either of them.
+    let said = setting.run(&directory, "--on * list");
+    assert_eq!(said.code, NO_RIGHT);
+    for server in [
+        "hall     friendlet ctl: not logged in (no session for wss://192.0.2.7:6500 is",
+        "kitchen  friendlet ctl: not logged in (no session for wss://panel.example:443/kitchen is",
+    ] {
+        assert!(said.err.contains(server), "{}", said.err);
+    }
+}
