@@ -185,26 +185,24 @@ const SYNONYMS: [Verb; 2] =
 struct Given(Vec<(&'static Opt, String)>);
 
 impl Given {
-    fn all(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &String> {
-        self.0.iter().filter(move |(option, _)| option.0 == name).map(|(_, value)| value)
-    }
-
-    fn has(&self, name: &'static str) -> bool {
+    fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
 
-    fn value(&self, name: &'static str) -> Option<String> {
-        self.all(name).next_back().cloned()
+    fn value(&self, name: &str) -> Option<String> {
+        self.0.iter().rev().find(|(option, _)| option.0 == name).map(|(_, value)| value.clone())
     }
 
     fn log_options(&self) -> Result<LogOptions, Failure> {
-        let lines = self
-            .value("lines")
-            .map(|text| text.parse().map_err(|_| usage(format!("--lines: '{text}' is not a number"))));
+        let mut lines = None;
+        if let Some(text) = self.value("lines") {
+            let number = text.parse().map_err(|_| usage(format!("--lines: '{text}' is not a number")))?;
+            lines = Some(number);
+        }
         let source = |name, source| self.has(name).then_some(source);
         let options = LogOptions {
             follow: self.has("follow"),
-            lines: lines.transpose()?,
+            lines,
             level: self.value("level"),
             source: source("audit", LogSource::Audit).or(source("earlier", LogSource::Files)),
             raw: self.value("raw"),
@@ -231,7 +229,7 @@ pub(super) fn usage(text: impl std::fmt::Display) -> Failure {
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
     let mut parser = Parser::from_args(arguments);
     let mut given = Given(Vec::new());
-    let mut words: Vec<String> = Vec::new();
+    let (mut words, mut servers) = (Vec::<String>::new(), Vec::new());
     while let Some(argument) = parser.next().map_err(usage)? {
         let (option, name) = match argument {
             Arg::Value(word) => {
@@ -243,6 +241,9 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
         };
         let option = option.ok_or_else(|| unknown_option(&name))?;
         let value = if option.2 { text(parser.value().map_err(usage)?)? } else { String::new() };
+        if matches!(option.0, "url" | "on") {
+            servers.extend(value.split(',').map(str::to_owned));
+        }
         given.0.push((option, value));
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -261,15 +262,17 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
     if let Some((option, _)) = given.0.iter().find(|(option, _)| is_wrong(option)) {
         return Err(usage(format!("'{}' has no option --{}", words.join(" "), option.0)));
     }
-    let fingerprint = given.value("fingerprint").map(|hex| {
-        parse_fingerprint(&hex)
-            .ok_or_else(|| usage(format!("'{hex}' is not a SHA-256 fingerprint of 64 hexadecimal digits")))
-    });
-    let names = given.all("on").flat_map(|names| names.split(','));
+    let mut fingerprint = None;
+    if let Some(hex) = given.value("fingerprint") {
+        fingerprint = parse_fingerprint(&hex);
+        if fingerprint.is_none() {
+            return Err(usage(format!("'{hex}' is not a SHA-256 fingerprint of 64 hexadecimal digits")));
+        }
+    }
     Ok(Parsed::Run(Arguments {
-        servers: given.all("url").map(String::as_str).chain(names).map(str::to_owned).collect(),
+        servers,
         session: given.value("session"),
-        fingerprint: fingerprint.transpose()?,
+        fingerprint,
         json: given.has("json"),
         action,
     }))
@@ -319,10 +322,13 @@ fn parse_action(words: &[&str], given: &Given) -> Result<Action, Failure> {
         ["factory-reset"] => Action::End(BoardEnd::FactoryReset),
         ["passwd"] => Action::Passwd { user: None },
         ["passwd", user] => Action::Passwd { user: Some(own(user)) },
-        ["call", path, parameters @ ..] => Action::Call {
-            path: own(path),
-            parameters: parameters.iter().map(|word| parse_parameter(word)).collect::<Result<_, _>>()?,
-        },
+        ["call", path, words @ ..] => {
+            let mut parameters = Vec::new();
+            for word in words {
+                parameters.push(parse_parameter(word)?);
+            }
+            Action::Call { path: own(path), parameters }
+        }
         ["complete-calls"] => Action::CompleteCalls,
         [word, operands @ ..] => match find_verb(word) {
             Some(verb) if !operands.is_empty() => {

@@ -4,7 +4,7 @@ use super::arguments::BoardEnd;
 use super::client::{Invocation, connect, connect_stream, post, session};
 use super::env::Env;
 use super::failure::{FAILED, Failure, USAGE};
-use super::output::{columns, format_duration, sanitize};
+use super::output::{Row, columns, format_duration, sanitize};
 use super::password::hashed;
 use super::show::check_rows;
 use super::values::{shown_or, string, text_of};
@@ -22,12 +22,12 @@ pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, F
     Ok(0)
 }
 
-fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
+fn rows(content: &str) -> Result<Vec<Row>, Failure> {
     let reply = Raw::parse(content).ok_or_else(|| {
         Failure::new(FAILED, "cannot read the status of the board: the server's reply is malformed")
     })?;
     let text = |key| text_of(reply, key).filter(|text| !text.is_empty());
-    let row = |title: &str, text: Option<String>| [title.to_owned(), shown_or(text)];
+    let row = |title: &str, text: Option<String>| vec![title.to_owned(), shown_or(text)];
     let shown = |title, key| row(title, text(key).as_deref().map(sanitize));
     let up = text("Uptime").and_then(|seconds| seconds.parse().ok()).map(format_duration);
     // `B, testing: service web is not up`
@@ -49,7 +49,7 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
         shown("sandbox", "Sandbox"),
         row("up", up),
     ];
-    rows.extend(check_rows(reply).map(|(title, value)| [title.to_owned(), value]));
+    rows.extend(check_rows(reply).map(|(title, value)| vec![title.to_owned(), value]));
     Ok(rows)
 }
 

@@ -86,14 +86,11 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
     let draft = env.state()?.write_draft(&before)?;
     let editor = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| std::env::var(name).ok());
     let editor = editor.into_iter().find(|editor| !editor.is_empty()).unwrap_or_else(|| "vi".to_owned());
-    let status = Command::new("/bin/sh").args(["-c", &(editor + " \"$0\"")]).arg(&draft).status();
-    let failed = |why: String| {
-        Failure::new(FAILED, format!("{why}\nnothing was changed; the draft is {}", draft.display()))
-    };
-    match status {
-        Ok(status) if status.success() => {}
-        Ok(status) => return Err(failed(format!("the editor ended with {status}"))),
-        Err(error) => return Err(failed(format!("cannot start the editor: {error}"))),
+    let status = Command::new("/bin/sh").args(["-c", &format!("{editor} \"$0\"")]).arg(&draft).status();
+    if !status.is_ok_and(|status| status.success()) {
+        let text =
+            format!("the editor '{editor}' failed: nothing was changed; the draft is {}", draft.display());
+        return Err(Failure::new(FAILED, text));
     }
     let after = read_file(&draft.display().to_string())?;
     if after == before {
@@ -182,13 +179,14 @@ fn set(
             }
             print_confirmed(invocation, env, &answer)
         }
-        Err(Failure { code, text, .. }) => {
+        Err(failure) => {
             let left = (begin + time).saturating_duration_since(Instant::now()).as_secs();
             let then = match left {
                 0 => "the earlier configuration is back".to_owned(),
                 _ => format!("the earlier configuration is back in {left} s, unless it is confirmed"),
             };
-            Err(Failure::new(code, format!("the change is not confirmed: {text}\n{then}")))
+            let text = format!("the change is not confirmed: {}\n{then}", failure.text);
+            Err(failure.with_text(text))
         }
     }
 }

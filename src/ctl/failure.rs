@@ -1,5 +1,7 @@
 //! Exit codes, and failures of a command.
 
+use core::ops::{Deref, DerefMut};
+
 /// The call failed.
 pub(super) const FAILED: u8 = 1;
 /// `status`: the service does not run (LSB).
@@ -15,9 +17,12 @@ pub(super) const UNTRUSTED: u8 = 76;
 /// Not logged in, or permission denied (`EX_NOPERM`).
 pub(super) const NO_RIGHT: u8 = 77;
 
-/// Failure of a command.
+/// Failure of a command. It is a pointer, so that results are short.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Failure {
+pub(super) struct Failure(Box<Details>);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Details {
     /// Exit code.
     pub(super) code: u8,
     /// Error message: what failed, on what, why, and what to do. Empty: the reader of the output has enough.
@@ -28,11 +33,32 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(code: u8, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), number: 0 }
+        Self::of_number(code, text.into(), 0)
+    }
+
+    /// Failure of a call that returned this number.
+    #[inline(never)]
+    pub(super) fn of_number(code: u8, text: String, number: i32) -> Self {
+        Self(Box::new(Details { code, text, number }))
     }
 
     /// The same failure in other words.
-    pub(super) fn with_text(self, text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..self }
+    pub(super) fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.text = text.into();
+        self
+    }
+}
+
+impl Deref for Failure {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.0
     }
 }

@@ -109,12 +109,16 @@ pub(super) fn commands() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// Part of the text about a command.
 pub(super) fn of(command: &str) -> Option<String> {
-    let is_first =
-        |line: &&str| line.strip_prefix("  ").and_then(|line| line.split(' ').next()) == Some(command);
-    let mut lines = TEXT.lines().skip_while(|line| !is_first(line));
-    let first = lines.next()?;
-    let rest = lines.take_while(|line| line.starts_with("   "));
-    Some([first].into_iter().chain(rest).map(|line| format!("{line}\n")).collect())
+    let begin = TEXT.find(&format!("\n  {command} "))? + 1;
+    let mut part = String::new();
+    for line in TEXT.get(begin..)?.lines() {
+        if !part.is_empty() && !line.starts_with("   ") {
+            break;
+        }
+        part += line;
+        part.push('\n');
+    }
+    Some(part)
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ use self::arguments::{Action, Arguments, Parsed};
 use self::client::Invocation;
 use self::env::{Env, Framed};
 use self::failure::Failure;
-use self::output::Terminal;
+use self::output::{Terminal, pad};
 use self::password::read_answer;
 pub use self::password::read_password;
 use self::servers::Server;
@@ -116,10 +116,10 @@ fn report(outcome: Result<u8, Failure>, is_json: bool, env: &mut Env<'_>) -> u8 
 /// Executes the command at each of its servers, one after the other; the exit code is the highest.
 fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8, Failure> {
     let Arguments { session, fingerprint, json, action, .. } = arguments;
-    let words = match &env.url {
-        Some(url) if arguments.servers.is_empty() => url.split(',').map(str::to_owned).collect(),
-        _ => arguments.servers.clone(),
-    };
+    let mut words = arguments.servers.clone();
+    if let (Some(url), true) = (&env.url, words.is_empty()) {
+        words.extend(url.split(',').map(str::to_owned));
+    }
     let servers = servers::find(&words, env, socket)?;
     let invocation = |server: &Server| Invocation {
         url: server.url.clone(),
@@ -142,11 +142,12 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
     let width = servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0);
     let mut worst = 0;
     for server in &servers {
+        let mut note = String::new();
+        pad(&mut note, &server.name, width);
         let (begin, end) = match json {
             true => (format!("{{{}", member(&server.name, "")?), "}"),
-            false => (format!("{:width$}  ", server.name), ""),
+            false => (note.clone(), ""),
         };
-        let note = format!("{:width$}  ", server.name);
         let terminal = env.terminal.map(|terminal| terminal.narrower(width + 2));
         let mut env = Env {
             state: env.state.clone(),

@@ -34,69 +34,90 @@ impl Terminal {
 /// Head of the column whose words have a colour.
 const STATE: &str = "STATE";
 /// Colours of states: those of ANSI, ECMA-48 8.3.117.
-const COLOURS: [(&str, u8); 6] =
-    [("started", 32), ("finished", 32), ("starting", 33), ("stopping", 33), ("paused", 33), ("failed", 31)];
+const COLOURS: [(&str, &str); 6] = [
+    ("started", GREEN),
+    ("finished", GREEN),
+    ("starting", YELLOW),
+    ("stopping", YELLOW),
+    ("paused", YELLOW),
+    ("failed", "\x1b[31m"),
+];
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+
+/// Cells of a line.
+pub(super) type Row = Vec<String>;
 
 /// Aligned columns with a head. A last column with nothing in it is left out, and a line is cut at the width of the
 /// terminal.
-pub(super) fn table<const N: usize>(
-    head: [&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
-    terminal: Option<Terminal>,
-) -> String {
-    let mut all: Vec<Vec<String>> = vec![head.map(str::to_owned).into()];
-    all.extend(rows.into_iter().map(Vec::from));
-    table_of(all, terminal)
-}
-
-fn table_of(mut rows: Vec<Vec<String>>, terminal: Option<Terminal>) -> String {
-    if rows.iter().skip(1).all(|row| row.last().is_none_or(String::is_empty)) {
+pub(super) fn table(head: &[&str], mut rows: Vec<Row>, terminal: Option<Terminal>) -> String {
+    let is_empty = rows.iter().all(|row| row.last().is_none_or(String::is_empty));
+    rows.insert(0, head.iter().map(|cell| (*cell).to_owned()).collect());
+    if is_empty {
         rows.iter_mut().for_each(|row| drop(row.pop()));
     }
     let text = columns(&rows);
-    match terminal {
-        Some(terminal) => fit(&text, terminal),
-        None => text,
-    }
+    terminal.map_or_else(|| text.clone(), |terminal| fit(&text, terminal))
 }
 
 fn fit(text: &str, terminal: Terminal) -> String {
     let state = text.find(STATE).filter(|_| terminal.has_colour);
     let mut fitted = String::new();
     for line in text.lines() {
-        let is_long = line.chars().count() > terminal.width;
-        let kept = if is_long { terminal.width.saturating_sub(1) } else { terminal.width };
-        let mut line: String = line.chars().take(kept).chain(is_long.then_some('…')).collect();
-        if let Some((at, _)) = state.and_then(|column| line.char_indices().nth(column)) {
-            let word =
-                line.get(at..).and_then(|rest| rest.split([' ', ',', ':', '…']).next()).unwrap_or_default();
-            if let Some((word, colour)) = COLOURS.iter().find(|(state, _)| *state == word) {
-                line.replace_range(at..at + word.len(), &format!("\x1b[{colour}m{word}\x1b[0m"));
+        let begin = fitted.len();
+        for (column, c) in line.chars().enumerate() {
+            if column + 1 < terminal.width || line.chars().nth(column + 1).is_none() {
+                fitted.push(c);
+            } else {
+                fitted.push('…');
+                break;
             }
         }
-        fitted += &line;
+        paint(&mut fitted, begin, state);
         fitted.push('\n');
     }
     fitted
 }
 
+/// Gives the state in the last line of a text, which begins at `begin`, its colour.
+fn paint(text: &mut String, begin: usize, column: Option<usize>) {
+    let line = text.get(begin..).unwrap_or_default();
+    let Some((at, _)) = column.and_then(|column| line.char_indices().nth(column)) else { return };
+    let rest = line.get(at..).unwrap_or_default();
+    if let Some((word, colour)) = COLOURS.iter().find(|(state, _)| rest.starts_with(state)) {
+        let at = begin + at;
+        text.insert_str(at + word.len(), "\x1b[0m");
+        text.insert_str(at, colour);
+    }
+}
+
 /// Rows in aligned columns, with two spaces between them and none at the end of a line.
-pub(super) fn columns(rows: &[impl AsRef<[String]>]) -> String {
-    let mut text = String::new();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.as_ref().get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    for row in rows {
-        let mut line = String::new();
-        for (column, cell) in row.as_ref().iter().enumerate() {
-            let width = width(column);
-            line += &format!("{cell:width$}  ");
+pub(super) fn columns(rows: &[Row]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for (column, cell) in rows.iter().flat_map(|row| row.iter().enumerate()) {
+        if column == widths.len() {
+            widths.push(0);
         }
-        text += line.trim_end();
+        if let Some(width) = widths.get_mut(column) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        for (cell, width) in row.iter().zip(&widths) {
+            pad(&mut text, cell, *width);
+        }
+        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text
+}
+
+/// Appends a cell of a column and the space after it.
+pub(super) fn pad(text: &mut String, cell: &str, width: usize) {
+    text.push_str(cell);
+    let missing = width.saturating_sub(cell.chars().count());
+    text.extend(core::iter::repeat_n(' ', missing + 2));
 }
 
 /// Replaces the control characters of a text from the server, so that it cannot control the terminal.
@@ -130,40 +151,41 @@ mod tests {
     #[test]
     fn aligned() {
         let rows = [["NAME", "STATE"], ["hello", "started"], ["é", ""]];
-        let rows = rows.map(|row| row.map(str::to_owned));
+        let rows = rows.map(|row| row.map(str::to_owned).into());
         assert_eq!(columns(&rows), "NAME   STATE\nhello  started\né\n");
-        let none: [[String; 1]; 0] = [];
-        assert_eq!(columns(&none), "");
+        assert_eq!(columns(&[]), "");
     }
 
     #[test]
     fn last_column_is_there_where_it_has_a_cell() {
         let head = ["SERVICE", "STATE", "DESCRIPTION"];
-        let row = |name: &str, description: &str| [name.to_owned(), "-".to_owned(), description.to_owned()];
-        let rows = [row("a", ""), row("b", "")];
-        assert_eq!(table(head, rows, None), "SERVICE  STATE\na        -\nb        -\n");
-        let rows = [row("a", ""), row("b", "Web page")];
+        let row =
+            |name: &str, description: &str| vec![name.to_owned(), "-".to_owned(), description.to_owned()];
+        let rows = vec![row("a", ""), row("b", "")];
+        assert_eq!(table(&head, rows, None), "SERVICE  STATE\na        -\nb        -\n");
+        let rows = vec![row("a", ""), row("b", "Web page")];
         let expected = "SERVICE  STATE  DESCRIPTION\na        -\nb        -      Web page\n";
-        assert_eq!(table(head, rows, None), expected);
-        assert_eq!(table(head, [], None), "SERVICE  STATE\n");
+        assert_eq!(table(&head, rows, None), expected);
+        assert_eq!(table(&head, Vec::new(), None), "SERVICE  STATE\n");
     }
 
     #[test]
     fn table_fits_the_terminal_with_its_colours() {
         let rows = || {
             [["é", "failed: exit 1", "x"], ["b", "started", "long text"], ["c", "other", ""]]
-                .map(|row| row.map(str::to_owned))
+                .map(|row| row.map(str::to_owned).into())
+                .into()
         };
         let mut terminal = Terminal { width: 25, height: 9, has_colour: false };
         let head = ["NAME", "STATE", "TEXT"];
         let expected =
             "NAME  STATE           TE…\né     failed: exit 1  x\nb     started         lo…\nc     other\n";
-        assert_eq!(table(head, rows(), Some(terminal)), expected);
+        assert_eq!(table(&head, rows(), Some(terminal)), expected);
         terminal.has_colour = true;
         let coloured =
             expected.replace("failed", "\x1b[31mfailed\x1b[0m").replace("started", "\x1b[32mstarted\x1b[0m");
-        assert_eq!(table(head, rows(), Some(terminal)), coloured);
-        assert_eq!(table(head, rows(), Some(terminal.narrower(30))), "…\n…\n…\n…\n");
+        assert_eq!(table(&head, rows(), Some(terminal)), coloured);
+        assert_eq!(table(&head, rows(), Some(terminal.narrower(30))), "…\n…\n…\n…\n");
     }
 
     #[test]

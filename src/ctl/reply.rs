@@ -85,7 +85,7 @@ fn returned(text: &str) -> Option<Failure> {
         Some((_, words)) => format!("{function}: {words}"),
         None => format!("{function}: {}", Reason::Errno(number)),
     });
-    Some(Failure { code: FAILED, text, number })
+    Some(Failure::of_number(FAILED, text, number))
 }
 
 /// Failure with this code of Friend Core's dictionary.
@@ -200,7 +200,7 @@ mod tests {
             ("factory-reset", 22, "that is not the name of the board: nothing was erased"),
             ("x", 4000, "x: error (errno 4000)"),
         ] {
-            let text = Failure { code: FAILED, text: text.to_owned(), number };
+            let text = Failure::of_number(FAILED, text.to_owned(), number);
             let response = format!("Function {function} returned: {number}");
             let later = format!("fail<!--separate-->{{ \"response\": \"{response}\", \"code\":\"18\" }}");
             assert_eq!(parse_reply(&later), Err(text.clone()));

@@ -14,9 +14,9 @@ use crate::suggest::nearest;
 const DEVICES: &str = "devices";
 
 /// Server of a command.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Server {
-    /// Name in the file, or address.
+    /// Name in the file, or address; empty for that of this machine.
     pub(super) name: String,
     pub(super) url: Url,
     pub(super) fingerprint: Option<Fingerprint>,
@@ -25,45 +25,53 @@ pub(super) struct Server {
 /// Finds the servers that the words name, each once. Without words, `socket` is that of the server if it exists.
 pub(super) fn find(words: &[String], env: &Env<'_>, socket: &Path) -> Result<Vec<Server>, Failure> {
     let mut servers: Vec<Server> = Vec::new();
-    for word in words {
-        let found = if word.contains(':') { vec![server(word, word, word)?] } else { of_file(word, env)? };
-        servers.extend(found.into_iter().filter(|new| !servers.contains(new)).collect::<Vec<_>>());
-    }
     if words.is_empty() {
         let url = Url::default_with(socket);
-        servers.push(Server { name: url.to_string(), url, fingerprint: None });
+        servers.push(Server { name: String::new(), url, fingerprint: None });
+    }
+    for word in words {
+        if word.contains(':') {
+            add(&mut servers, word, word, word)?;
+        } else {
+            add_of_file(&mut servers, word, env)?;
+        }
     }
     Ok(servers)
 }
 
-/// Servers of the file whose names match a pattern.
-fn of_file(pattern: &str, env: &Env<'_>) -> Result<Vec<Server>, Failure> {
+/// Adds the servers of the file whose names match a pattern.
+fn add_of_file(servers: &mut Vec<Server>, pattern: &str, env: &Env<'_>) -> Result<(), Failure> {
     let directory = env.configuration.as_ref().map_err(Failure::clone)?;
-    let path = directory.path_of(DEVICES);
+    let path = directory.path_of(DEVICES).display().to_string();
     let lines = directory.lines(DEVICES)?;
-    let lines: Vec<_> = lines.iter().filter(|(name, _)| !name.starts_with('#')).collect();
-    let found: Vec<Server> = lines
-        .iter()
-        .filter(|(name, _)| is_match(pattern, name))
-        .map(|(name, value)| server(name, value, &path.display().to_string()))
-        .collect::<Result<_, _>>()?;
-    if found.is_empty() {
-        let hint = match nearest(pattern, lines.iter().map(|(name, _)| name.as_str())) {
-            Some(near) => format!("did you mean '{near}'?"),
-            None => format!("an address is like wss://{pattern}:6500"),
-        };
-        return Err(usage(format_args!("{} names no server '{pattern}'; {hint}", path.display())));
+    let mut is_found = false;
+    for (name, value) in &lines {
+        if !name.starts_with('#') && is_match(pattern, name) {
+            add(servers, name, value, &path)?;
+            is_found = true;
+        }
     }
-    Ok(found)
+    if is_found {
+        return Ok(());
+    }
+    let hint = match nearest(pattern, lines.iter().map(|(name, _)| name.as_str())) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("an address is like wss://{pattern}:6500"),
+    };
+    Err(usage(format!("{path} names no server '{pattern}'; {hint}")))
 }
 
-/// Server with `URL [FINGERPRINT]`, from this origin.
-fn server(name: &str, value: &str, origin: &str) -> Result<Server, Failure> {
-    let mut parts = value.split_whitespace();
-    let url = Url::parse(parts.next().unwrap_or_default()).map_err(usage)?;
-    let fingerprint = parts.next().map(|hex| {
-        parse_fingerprint(hex)
-            .ok_or_else(|| usage(format_args!("{origin}: '{hex}' of {name} is not a SHA-256 fingerprint")))
-    });
-    Ok(Server { name: name.to_owned(), url, fingerprint: fingerprint.transpose()? })
+/// Adds a server with `URL [FINGERPRINT]` from this origin, unless one of its name is there.
+fn add(servers: &mut Vec<Server>, name: &str, value: &str, origin: &str) -> Result<(), Failure> {
+    let (url, hex) = value.split_once(' ').unwrap_or((value, ""));
+    let url = Url::parse(url).map_err(usage)?;
+    let (hex, name) = (hex.trim(), name.to_owned());
+    let fingerprint = parse_fingerprint(hex);
+    if fingerprint.is_none() && !hex.is_empty() {
+        return Err(usage(format!("{origin}: '{hex}' of {name} is not a SHA-256 fingerprint")));
+    }
+    if servers.iter().all(|server| server.name != name) {
+        servers.push(Server { name, url, fingerprint });
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use super::client::{Invocation, connect};
 use super::env::{Env, Framed};
 use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::link::Link;
-use super::output::{sanitize, sanitize_lines};
+use super::output::{pad, sanitize, sanitize_lines};
 use super::services::{is_many, select, with_hint};
 use super::values::{member, string, text_of};
 use crate::json::Raw;
@@ -90,8 +90,9 @@ impl Log<'_, '_> {
         })?;
         let has_output = page.lost > 0 || !page.lines.is_empty();
         let (text, begin, end) = if !self.invocation.json {
-            let width = self.width;
-            (format_page(&page), format!("{shown:width$}  "), "")
+            let mut begin = String::new();
+            pad(&mut begin, &shown, self.width);
+            (format_page(&page), begin, "")
         } else if has_output || since.is_none() {
             (content + "\n", format!("{{{}", member(name, "")?), "}")
         } else {

@@ -8,9 +8,9 @@ use super::client::{Invocation, connect, operate};
 use super::env::Env;
 use super::failure::{FAILED, Failure, NOT_RUNNING, UNAVAILABLE, UNKNOWN};
 use super::link::Link;
-use super::output::{format_duration, sanitize, sanitize_lines, table};
+use super::output::{Row, format_duration, sanitize, sanitize_lines, table};
 use super::pattern::{self, ALL, is_pattern};
-use super::values::{failure_object, member, shown_or, shown_state, string, text_of};
+use super::values::{failure_object, member, shown, shown_or, shown_state, string, text_of};
 use crate::json::Raw;
 use crate::suggest::nearest;
 
@@ -32,9 +32,9 @@ pub(super) fn list(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Fai
         env.print(&format!("{content}\n"))?;
         return Ok(0);
     }
-    let rows =
-        read_list(&content)?.into_iter().map(|service| [service.name, service.state, service.description]);
-    env.print(&table(LIST_HEAD, rows, env.terminal))?;
+    let row = |service: Service| vec![service.name, service.state, service.description];
+    let rows = read_list(&content)?.into_iter().map(row).collect();
+    env.print(&table(&LIST_HEAD, rows, env.terminal))?;
     Ok(0)
 }
 
@@ -229,15 +229,15 @@ pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>, operands: &[Str
     let mut rows = Vec::new();
     let code = each(invocation, env, operands, &names, &mut |_, name| {
         let content = status_of(&mut link, name).map_err(|failure| with_hint(&mut link, name, failure))?;
-        let row = status_row(name, &content);
-        let is_up = row[1].starts_with("started") || row[1].starts_with("finished");
-        rows.push(row);
+        let state = Raw::parse(&content).map_or_else(String::new, |reply| shown(reply, "State"));
+        let is_up = matches!(state.as_str(), "started" | "finished");
+        rows.push(status_row(name, &content));
         let code = if is_up || is_all { 0 } else { NOT_RUNNING };
         Ok(Reply { content, text: String::new(), code })
     })?;
     drop(link);
     if !invocation.json && (is_all || !rows.is_empty()) {
-        env.print(&table(STATUS_HEAD, rows, env.terminal))?;
+        env.print(&table(&STATUS_HEAD, rows, env.terminal))?;
     }
     Ok(code)
 }
@@ -317,7 +317,7 @@ fn description(service: Raw<'_>) -> String {
     text_of(service, "Description").map_or_else(String::new, |description| sanitize(&description))
 }
 
-fn status_row(service: &str, content: &str) -> [String; 7] {
+fn status_row(service: &str, content: &str) -> Row {
     let reply = Raw::parse(content);
     let text = |key| reply.and_then(|reply| text_of(reply, key)).filter(|text| !text.is_empty());
     let shown = |text: Option<String>| shown_or(text.as_deref().map(sanitize));
@@ -332,7 +332,7 @@ fn status_row(service: &str, content: &str) -> [String; 7] {
         None => state,
     };
     let since = text("Since").and_then(|seconds| seconds.parse().ok()).map(format_duration);
-    [
+    vec![
         sanitize(service),
         state,
         shown(text("Pid").filter(|pid| pid != "0")),

@@ -3,7 +3,7 @@
 use super::client::{Invocation, connect};
 use super::env::Env;
 use super::failure::{FAILED, Failure};
-use super::output::{format_duration, sanitize, table};
+use super::output::{Row, format_duration, sanitize, table};
 use super::values::{shown_or, text_of};
 use crate::json::Raw;
 
@@ -19,7 +19,7 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, end: Option<&str>)
         }
         None => {
             let content = link.call("sessions/list", &[])?;
-            let text = table(HEAD, rows(&content)?, env.terminal);
+            let text = table(&HEAD, rows(&content)?, env.terminal);
             (content, text)
         }
     };
@@ -27,7 +27,7 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, end: Option<&str>)
     Ok(0)
 }
 
-fn rows(content: &str) -> Result<Vec<[String; 7]>, Failure> {
+fn rows(content: &str) -> Result<Vec<Row>, Failure> {
     let sessions = Raw::parse(content).and_then(|reply| reply.get("Sessions"));
     let sessions = sessions
         .ok_or_else(|| Failure::new(FAILED, "cannot read the sessions: the server's reply is malformed"))?;
@@ -39,7 +39,7 @@ fn rows(content: &str) -> Result<Vec<[String; 7]>, Failure> {
         let socket = if is("Bound") { "bound" } else { "-" };
         let own = if is("Own") { " (this one)" } else { "" };
         let user = shown("User") + own;
-        [
+        vec![
             shown("Session"),
             user,
             shown("From"),
@@ -60,7 +60,7 @@ mod tests {
     fn sessions_are_printed_in_columns() {
         let content = "{ \"Status\": \"ok\", \"Sessions\": [{\"Session\": \"8ed92253\", \"User\": \"anna\", \"Device\": \"a\\u001bb\", \"From\": \"192.0.2.7\", \"Since\": 90000, \"Idle\": 3, \"Bound\": true, \"Own\": true},{\"Session\": \"00000001\", \"User\": \"ben\", \"Device\": \"\", \"Since\": 61, \"Idle\": 0, \"Bound\": false, \"Own\": false}]}";
         assert_eq!(
-            table(HEAD, rows(content).unwrap(), None),
+            table(&HEAD, rows(content).unwrap(), None),
             "SESSION   USER             FROM       DEVICE  SINCE  IDLE  SOCKET\n\
              8ed92253  anna (this one)  192.0.2.7  a\u{FFFD}b     1d 1h  3s    bound\n\
              00000001  ben              -          -       1m 1s  0s    -\n"

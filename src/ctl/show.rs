@@ -3,7 +3,7 @@
 use super::client::{Invocation, connect};
 use super::env::Env;
 use super::failure::{FAILED, Failure};
-use super::output::{columns, format_duration, sanitize, table};
+use super::output::{Row, columns, format_duration, sanitize, table};
 use super::services::with_hint;
 use super::values::{shown, shown_or, shown_state, text, text_of};
 use crate::json::{Raw, ValueKind};
@@ -26,17 +26,17 @@ fn readable(content: &str) -> Result<String, Failure> {
     let reply = Raw::parse(content).filter(|reply| reply.get("Command").is_some()).ok_or_else(|| {
         Failure::new(FAILED, "cannot read what the server shows of the service: its reply is malformed")
     })?;
-    let ends: Vec<[String; 4]> = members(reply, "History").map(end).collect();
+    let ends: Vec<Row> = members(reply, "History").map(end).collect();
     let mut text = columns(&rows(reply));
     if !ends.is_empty() {
         text.push('\n');
-        text += &table(ENDS_HEAD, ends, None);
+        text += &table(&ENDS_HEAD, ends, None);
     }
     Ok(text)
 }
 
 /// A row for each key; the lines of a key with several have one title.
-fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
+fn rows(reply: Raw<'_>) -> Vec<Row> {
     let shown = |key| shown(reply, key);
     let seconds = |key| shown_or(text_of(reply, key).and_then(|text| text.parse().ok()).map(format_duration));
     let reason = text_of(reply, "Reason").filter(|_| reply.get("WaitsFor").is_none());
@@ -88,9 +88,9 @@ fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
         }));
     }
     rows.extend(check_rows(reply));
-    let rows = rows.into_iter().map(|(title, value)| [title.to_owned(), value]);
+    let rows = rows.into_iter().map(|(title, value)| vec![title.to_owned(), value]);
     let keys = reply.get("Keys").into_iter().flat_map(Raw::members);
-    rows.chain(keys.map(|(key, value)| [sanitize(key), key_value(value)])).collect()
+    rows.chain(keys.map(|(key, value)| vec![sanitize(key), key_value(value)])).collect()
 }
 
 /// Value of a key of the configuration file.
@@ -126,11 +126,11 @@ fn command(entry: Raw<'_>) -> String {
 }
 
 /// Row of a past end.
-fn end(end: Raw<'_>) -> [String; 4] {
+fn end(end: Raw<'_>) -> Row {
     let ago = text_of(end, "Ago").and_then(|text| text.parse().ok()).map(format_duration);
     let ago = ago.map_or_else(|| "-".to_owned(), |ago| format!("{ago} ago"));
     let ran = text_of(end, "Ran").map(|ran| format!("{} s", sanitize(&ran)));
-    [ago, shown_or(ran), shown(end, "Exit"), shown(end, "Reason")]
+    vec![ago, shown_or(ran), shown(end, "Exit"), shown(end, "Reason")]
 }
 
 /// Program and arguments; those that a shell would split or change are quoted.

@@ -9,7 +9,7 @@ use super::client::{Invocation, connect};
 use super::env::Env;
 use super::failure::{Failure, UNAVAILABLE, UNKNOWN};
 use super::link::Link;
-use super::output::{sanitize, table};
+use super::output::{Row, sanitize, table};
 use super::pattern;
 use super::reply::no_session;
 use super::services::{names, status_of};
@@ -42,20 +42,12 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, operands: &[String
     }
 }
 
-/// Service with its state.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Watched {
-    name: String,
-    state: String,
-    /// Process, or why there is none; may be empty.
-    detail: String,
-}
-
 /// Services that are watched.
 struct Watch<'w> {
     invocation: &'w Invocation,
     operands: &'w [String],
-    states: Vec<Watched>,
+    /// Name, state, and process or why there is none.
+    states: Vec<Row>,
     /// Lines of the table below the changes, on a terminal.
     drawn: usize,
 }
@@ -73,7 +65,7 @@ impl Watch<'_> {
             let content = status_of(link, &name)?;
             let text = |key| Raw::parse(&content).and_then(|reply| text_of(reply, key)).unwrap_or_default();
             let detail = detail(&text("Pid"), &text("Reason"));
-            states.push(Watched { name, state: sanitize(&text("State")), detail });
+            states.push(vec![name, sanitize(&text("State")), detail]);
         }
         if states.is_empty() && !self.operands.is_empty() {
             let operands = sanitize(&self.operands.join(" "));
@@ -83,7 +75,8 @@ impl Watch<'_> {
         link.wait_bound()?;
         let before = core::mem::replace(&mut self.states, states);
         let mut lines = String::new();
-        for Watched { name, state, detail } in self.states.iter().filter(|now| !before.contains(now)) {
+        for row in self.states.iter().filter(|now| !before.contains(now)) {
+            let [name, state, detail] = row.as_slice() else { continue };
             lines += &match self.invocation.json {
                 true => compose(|out| {
                     out.put(r#"{"service":"#)?;
@@ -111,17 +104,13 @@ impl Watch<'_> {
             drawn => format!("\x1b[{drawn}A\x1b[J"),
         };
         text += lines;
-        let rows = self
-            .states
-            .iter()
-            .map(|watched| [watched.name.clone(), watched.state.clone(), watched.detail.clone()]);
         // The table must not be higher than the terminal, or its begin is out of reach.
-        let shown = terminal.height.saturating_sub(3);
-        let table = table(HEAD, rows.take(shown), Some(terminal));
-        self.drawn = table.lines().count();
+        let shown = terminal.height.saturating_sub(3).min(self.states.len());
+        let table = table(&HEAD, self.states.iter().take(shown).cloned().collect(), Some(terminal));
+        self.drawn = shown + 1;
         text += &table;
-        if let more @ 1.. = self.states.len().saturating_sub(shown) {
-            text += &format!("and {more} more\n");
+        if shown < self.states.len() {
+            text += &format!("and {} more\n", self.states.len() - shown);
             self.drawn += 1;
         }
         env.print(&text)
@@ -146,15 +135,11 @@ impl Watch<'_> {
                 }
                 Push::Other => continue,
             };
-            let is_of_service = change.check.is_none();
-            if let Some(watched) =
-                self.states.iter_mut().find(|watched| is_of_service && watched.name == change.service)
-            {
-                watched.state.clone_from(&change.state);
-                watched.detail = detail(
-                    change.pid.as_deref().unwrap_or_default(),
-                    change.reason.as_deref().unwrap_or_default(),
-                );
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            let row = self.states.iter_mut().find(|row| row.first() == Some(&change.service));
+            if let (Some(row), None) = (row, &change.check) {
+                let detail = detail(&text(&change.pid), &text(&change.reason));
+                *row = vec![change.service.clone(), change.state.clone(), detail];
             }
             if self.is_watched(&change.service) {
                 let line = if self.invocation.json { change.raw + "\n" } else { format_change(&change) };

@@ -195,7 +195,10 @@ fn configuration_is_edited() {
     let run = with("sed -i 's/autostart/autostrat/; $a x = 1'");
     assert!(run.code == Some(1) && run.stdout.contains("the draft is "), "{run:?}");
     let run = with("false");
-    assert!(run.code == Some(1) && run.stdout.contains("nothing was changed; the draft is "), "{run:?}");
+    assert!(
+        run.code == Some(1) && run.stdout.contains("the editor 'false' failed: nothing was changed"),
+        "{run:?}"
+    );
     let run = run_command(&mut edit, "");
     assert!(run.code == Some(64) && run.stderr.contains("configuration set FILE"), "{run:?}");
 }
