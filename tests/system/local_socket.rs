@@ -231,7 +231,7 @@ fn client_of_root_finds_it_at_its_default_path() {
     run_alone(|| {
         let machine = Machine::new();
         let server = machine.serve("friendlet serve");
-        assert!(server.log().contains("listening on unix:/run/friendlet/ctl\n"), "{}", server.log());
+        until("the log has the socket", || server.log().contains("listening on unix:/run/friendlet/ctl\n"));
         let list = machine.run("friendlet ctl list", "");
         assert!(list.code == Some(0) && list.stdout.contains("hello"), "{list:?}");
         let over_tls = machine.run("friendlet ctl --url wss://127.0.0.1:6500 list", "");

@@ -216,7 +216,9 @@ pub(super) fn fish(helps: &[Help]) -> String {
                 (Some(name), _) => {
                     text += &format!("{begin} -l {name} -r{}\n", if about == "FILE" { " -F" } else { "" })
                 }
-                (None, Some(name)) => text += &format!("{begin} -s {name}\n"),
+                (None, Some(name)) => {
+                    text += &format!("{begin} -s {name}{}\n", if about.is_empty() { "" } else { " -r" })
+                }
                 (None, None) => text += &format!("{begin} -a {word} -d '{about}'\n"),
             }
         }
@@ -248,7 +250,12 @@ mod tests {
         assert_eq!(found("", ""), ("check".to_owned(), Operand::None));
         assert_eq!(found("check", ""), ("--root".to_owned(), Operand::File));
         assert_eq!(found("ctl", ""), ("list logs configuration --url -h --help".to_owned(), Operand::None));
-        assert_eq!(found("ctl", "logs"), ("--lines --url -h --help".to_owned(), Operand::Service));
-        assert_eq!(with_value(&helps), "--lines | --root | --url");
+        assert_eq!(found("ctl", "logs"), ("-n --lines --url -h --help".to_owned(), Operand::Service));
+        assert_eq!(with_value(&helps), "--lines | --root | --url | -n");
+        let fish = fish(&helps);
+        assert!(
+            fish.contains(" -s n -r\n") && fish.contains(" -l lines -r\n") && fish.contains(" -s h\n"),
+            "{fish}"
+        );
     }
 }

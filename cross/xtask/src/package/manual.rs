@@ -110,7 +110,7 @@ mod tests {
             ".TH FRIENDLET\\-CTL 1 2026-01-02 \"friendlet 1.2.3\"\n",
             ".SH SYNOPSIS\n.B friendlet ctl [OPTIONS] COMMAND\n",
             ".SH COMMANDS\n.TP\n.B list\nlist the services\n",
-            ".RS\n.TP\n.B \\-\\-lines N\nat most N lines\n.RE\n.TP\n.B configuration",
+            ".RS\n.TP\n.B \\-n, \\-\\-lines N\nat most N lines\n.RE\n.TP\n.B configuration",
             ".SH OPTIONS\n.TP\n.B \\-\\-url URL\n",
             ".SH NOTES\nAt the local socket",
             ".nf\n.RS\nprintf 'x' | friendlet passwd\n",

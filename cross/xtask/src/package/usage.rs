@@ -184,9 +184,9 @@ usage: friendlet ctl [OPTIONS] COMMAND
 
 commands
   list                  list the services
-  logs SERVICE          print the newest output
-                        of the service
-    --lines N           at most N lines
+  logs SERVICE..        print the newest output
+                        of the services
+    -n, --lines N       at most N lines
   configuration [set FILE|confirm]
                         print the file
 
@@ -213,8 +213,8 @@ On a terminal the prompt appears:
         let parts = [
             Part::Section("commands".to_owned()),
             entry("list", "list the services", false),
-            entry("logs SERVICE", "print the newest output of the service", false),
-            entry("--lines N", "at most N lines", true),
+            entry("logs SERVICE..", "print the newest output of the services", false),
+            entry("-n, --lines N", "at most N lines", true),
             entry("configuration [set FILE|confirm]", "print the file", false),
             Part::Section("options".to_owned()),
             entry("--url URL", "address [default: the local socket]", false),
@@ -233,8 +233,8 @@ On a terminal the prompt appears:
         let commands = usage.commands();
         let names: Vec<_> =
             commands.iter().map(|c| (c.name.as_str(), c.operand.as_str(), c.options.len())).collect();
-        assert_eq!(names, [("list", "", 0), ("logs", "SERVICE", 1), ("configuration", "set", 0)]);
-        assert_eq!(commands[1].options[0], Opt { name: "--lines".to_owned(), value: "N".to_owned() });
+        assert_eq!(names, [("list", "", 0), ("logs", "SERVICE", 2), ("configuration", "set", 0)]);
+        assert_eq!(commands[1].options[1], Opt { name: "--lines".to_owned(), value: "N".to_owned() });
         let options: Vec<String> = usage.options().into_iter().map(|option| option.name).collect();
         assert_eq!(options, ["--url", "-h", "--help"]);
     }
