@@ -128,7 +128,16 @@ fn each(
     names: &[String],
     act: &mut dyn FnMut(&mut Env<'_>, &str) -> Result<Reply, Failure>,
 ) -> Result<u8, Failure> {
-    if let ([name], false) = (names, is_many(operands, names)) {
+    let is_many = is_many(operands, names);
+    let mut act = |env: &mut Env<'_>, name: &str| {
+        act(env, name).map_err(|failure| {
+            let is_named = failure.text.contains(name) || (!is_many && failure.code != FAILED);
+            let text = if is_named { String::new() } else { sanitize(name) + ": " };
+            let text = text + &failure.text;
+            failure.with_text(text)
+        })
+    };
+    if let ([name], false) = (names, is_many) {
         let Reply { content, text, code } = act(env, name)?;
         env.print(&if invocation.json { content + "\n" } else { text })?;
         return Ok(code);
@@ -143,15 +152,11 @@ fn each(
                 }
                 (code, content)
             }
-            Err(mut failure) => {
-                let object = failure_object(&failure)?;
-                if !failure.text.contains(name.as_str()) {
-                    failure.text = format!("{}: {}", sanitize(name), failure.text);
-                }
+            Err(failure) => {
                 if !invocation.json {
                     env.note_failure(&failure);
                 }
-                (failure.code, object)
+                (failure.code, failure_object(&failure)?)
             }
         };
         members.push(member(name, &content)?);

@@ -71,11 +71,22 @@ fn a_failure_keeps_no_other_service_from_being_handled() {
     assert_eq!(said.err, expected);
     let said = calls("--json start web bd db", &Setting::default(), script());
     let expected = concat!(
-        r#"{"web":{"error":"start: an earlier command has not ended; try again","exit":1},"#,
+        r#"{"web":{"error":"web: start: an earlier command has not ended; try again","exit":1},"#,
         r#""bd":{"error":"no service 'bd'; did you mean 'db'?","exit":4},"db":{ "Status": "ok"}}"#,
         "\n"
     );
     assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (UNKNOWN, expected, ""));
+}
+
+#[test]
+fn failure_of_a_service_names_it() {
+    let refusal = |number: u32| {
+        format!(
+            r#""fail<!--separate-->{{ \"response\": \"Function pause returned: {number}\", \"code\":\"18\" }}""#
+        )
+    };
+    let said = calls("pause web", &Setting::default(), vec![(of("pause", "web"), refusal(3))]);
+    assert_eq!((said.code, said.err.as_str()), (FAILED, "friendlet ctl: web: it does not run\n"));
 }
 
 #[test]
