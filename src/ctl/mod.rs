@@ -72,7 +72,7 @@ crate::limits::limits! {
 }
 
 /// Runs `friendlet ctl` with the arguments behind `ctl`. Without an address it connects to `socket`, if that
-/// exists. [`help`] has the exit codes.
+/// exists. `docs/exit-codes.md` has the exit codes.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, socket: &Path) -> ExitCode {
     let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     let mut env = Env {
