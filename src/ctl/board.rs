@@ -4,16 +4,30 @@ use super::arguments::BoardEnd;
 use super::client::{Invocation, connect, connect_stream, post, session};
 use super::env::Env;
 use super::failure::{FAILED, Failure, USAGE};
-use super::output::{Row, columns, format_duration, sanitize};
+use super::output::{Row, columns, sanitize};
 use super::password::hashed;
-use super::show::check_rows;
-use super::values::{shown_or, string, text_of};
+use super::show::put_checks;
+use super::values::{shown, shown_duration, string, text_of};
 use crate::json::Raw;
 use crate::session::check_new_password;
 
 /// Prompt before a factory reset.
 const CONFIRM: &str = "This erases configuration, users, certificate and all data of the board.\n\
                        Its name, as `friendlet ctl board` prints it: ";
+
+/// Rows of its status: title and member of the reply.
+const ROWS: [(&str, &str); 10] = [
+    ("board", "Board"),
+    ("version", "Version"),
+    ("build", "Build"),
+    ("slot", "Slot"),
+    ("configuration", "DeviceFile"),
+    ("config error", "Complaint"),
+    ("boot error", "Notice"),
+    ("certificate", "Certificate"),
+    ("sandbox", "Sandbox"),
+    ("up", "Uptime"),
+];
 
 /// Prints the status of the board.
 pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
@@ -26,30 +40,23 @@ fn rows(content: &str) -> Result<Vec<Row>, Failure> {
     let reply = Raw::parse(content).ok_or_else(|| {
         Failure::new(FAILED, "cannot read the status of the board: the server's reply is malformed")
     })?;
-    let text = |key| text_of(reply, key).filter(|text| !text.is_empty());
-    let row = |title: &str, text: Option<String>| vec![title.to_owned(), shown_or(text)];
-    let shown = |title, key| row(title, text(key).as_deref().map(sanitize));
-    let up = text("Uptime").and_then(|seconds| seconds.parse().ok()).map(format_duration);
     // `B, testing: service web is not up`
-    let mut slot = text("Slot");
+    let mut slot = shown(reply, "Slot");
     for (joint, key) in [(", ", "SlotState"), (": ", "SlotMissing")] {
-        if let (Some(slot), Some(part)) = (&mut slot, text(key)) {
-            *slot = core::mem::take(slot) + joint + &part;
+        if let Some(part) = text_of(reply, key) {
+            slot = slot + joint + &sanitize(&part);
         }
     }
-    let mut rows = vec![
-        shown("board", "Board"),
-        shown("version", "Version"),
-        shown("build", "Build"),
-        row("slot", slot.as_deref().map(sanitize)),
-        shown("configuration", "DeviceFile"),
-        shown("config error", "Complaint"),
-        shown("boot error", "Notice"),
-        shown("certificate", "Certificate"),
-        shown("sandbox", "Sandbox"),
-        row("up", up),
-    ];
-    rows.extend(check_rows(reply).map(|(title, value)| vec![title.to_owned(), value]));
+    let mut rows = Vec::new();
+    for (title, key) in ROWS {
+        let value = match key {
+            "Slot" => slot.clone(),
+            "Uptime" => shown_duration(reply, key),
+            _ => shown(reply, key),
+        };
+        rows.push(vec![title.to_owned(), value]);
+    }
+    put_checks(&mut rows, reply);
     Ok(rows)
 }
 

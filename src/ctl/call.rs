@@ -38,7 +38,7 @@ pub(super) fn run(
 
 /// Prints the path of every call, one a line, for the completion of a shell.
 pub(super) fn complete(env: &mut Env<'_>) -> Result<u8, Failure> {
-    env.print(&paths(Some(NAME)).map(|path| path + "\n").collect::<String>())?;
+    env.print(&(paths(Some(NAME)).join("\n") + "\n"))?;
     Ok(0)
 }
 
@@ -49,7 +49,7 @@ fn check(path: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let service = if let [_, service, _] = segments[..] { Some(service) } else { None };
-    let known: Vec<String> = paths(service).collect();
+    let known = paths(service);
     let hint = match nearest(path, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean '{}'?", sanitize(near)),
         None => "`friendlet ctl complete-calls` prints all paths".to_owned(),
@@ -58,12 +58,21 @@ fn check(path: &str) -> Result<(), Failure> {
 }
 
 /// Paths of all calls, with this name of a service or without any.
-fn paths(service: Option<&str>) -> impl Iterator<Item = String> {
-    CALLS.iter().map(move |row| {
-        let segments =
-            row.path.iter().filter_map(|segment| if *segment == NAME { service } else { Some(segment) });
-        segments.collect::<Vec<_>>().join("/")
-    })
+fn paths(service: Option<&str>) -> Vec<String> {
+    let mut paths = Vec::new();
+    for row in CALLS {
+        let mut path = String::new();
+        for segment in row.path {
+            let segment = if *segment == NAME { service } else { Some(*segment) };
+            let Some(segment) = segment else { continue };
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path += segment;
+        }
+        paths.push(path);
+    }
+    paths
 }
 
 #[cfg(test)]
@@ -72,7 +81,7 @@ mod tests {
 
     #[test]
     fn every_call_has_its_path() {
-        for path in paths(Some("hello")).chain(paths(None)) {
+        for path in [paths(Some("hello")), paths(None)].concat() {
             assert_eq!(check(&path), Ok(()), "{path}");
         }
     }

@@ -183,7 +183,7 @@ fn connect_tcp(url: &Url, tls: bool, host: &str, port: u16) -> Result<TcpStream,
 fn connect_tls(
     url: &Url,
     host: &str,
-    mut socket: TcpStream,
+    socket: TcpStream,
     demanded: Option<Fingerprint>,
     env: &mut Env<'_>,
 ) -> Result<Stream, Failure> {
@@ -208,10 +208,10 @@ fn connect_tls(
     };
     let name = ServerName::try_from(host.to_owned()).map_err(|error| unavailable(&error))?;
     let config = pin.config().map_err(|error| unavailable(&error))?;
-    let mut connection =
-        ClientConnection::new(Arc::new(config), name).map_err(|error| unavailable(&error))?;
-    while connection.is_handshaking() {
-        if let Err(error) = connection.complete_io(&mut socket) {
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(|error| unavailable(&error))?;
+    let mut stream = Box::new(StreamOwned::new(connection, socket));
+    while stream.conn.is_handshaking() {
+        if let Err(error) = stream.conn.complete_io(&mut stream.sock) {
             return Err(match (pin.presented(), expected) {
                 (Some(presented), Some(expected)) if presented != expected => {
                     certificate_changed(url, &presented, &expected, demanded.is_some(), state)
@@ -226,7 +226,7 @@ fn connect_tls(
         }
         state.set(KNOWN_SERVERS, &authority, Some(&hex(&presented)))?;
     }
-    Ok(Stream::Tls(Box::new(StreamOwned::new(connection, socket))))
+    Ok(Stream::Tls(stream))
 }
 
 /// Asks a person whether a certificate is that of the server; without one, it is trusted and noted.

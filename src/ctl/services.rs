@@ -8,9 +8,9 @@ use super::client::{Invocation, connect, operate};
 use super::env::Env;
 use super::failure::{FAILED, Failure, NOT_RUNNING, UNAVAILABLE, UNKNOWN};
 use super::link::Link;
-use super::output::{Row, format_duration, sanitize, sanitize_lines, table};
+use super::output::{Row, sanitize, sanitize_lines, table};
 use super::pattern::{self, ALL, is_pattern};
-use super::values::{failure_object, member, shown, shown_or, shown_state, string, text_of};
+use super::values::{failure_object, member, shown, shown_duration, shown_or, shown_state, string, text_of};
 use crate::json::Raw;
 use crate::suggest::nearest;
 
@@ -336,12 +336,11 @@ fn status_row(service: &str, content: &str) -> Row {
         Some(own) => format!("{state}: {}", sanitize(&own)),
         None => state,
     };
-    let since = text("Since").and_then(|seconds| seconds.parse().ok()).map(format_duration);
     vec![
         sanitize(service),
         state,
         shown(text("Pid").filter(|pid| pid != "0")),
-        shown(since),
+        reply.map_or_else(|| "-".to_owned(), |reply| shown_duration(reply, "Since")),
         shown(text("Restarts")),
         shown(last_exit),
         reply.map_or_else(String::new, description),

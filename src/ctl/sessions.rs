@@ -3,8 +3,8 @@
 use super::client::{Invocation, connect};
 use super::env::Env;
 use super::failure::{FAILED, Failure};
-use super::output::{Row, format_duration, sanitize, table};
-use super::values::{shown_or, text_of};
+use super::output::{Row, sanitize, table};
+use super::values::{shown, shown_duration};
 use crate::json::Raw;
 
 const HEAD: [&str; 7] = ["SESSION", "USER", "FROM", "DEVICE", "SINCE", "IDLE", "SOCKET"];
@@ -32,10 +32,8 @@ fn rows(content: &str) -> Result<Vec<Row>, Failure> {
     let sessions = sessions
         .ok_or_else(|| Failure::new(FAILED, "cannot read the sessions: the server's reply is malformed"))?;
     let row = |session: Raw<'_>| {
-        let text = |key| text_of(session, key).filter(|text| !text.is_empty());
-        let shown = |key| shown_or(text(key).as_deref().map(sanitize));
-        let time = |key| shown_or(text(key).and_then(|text| text.parse().ok()).map(format_duration));
-        let is = |key| text(key).as_deref() == Some("true");
+        let shown = |key| shown(session, key);
+        let is = |key| shown(key) == "true";
         let socket = if is("Bound") { "bound" } else { "-" };
         let own = if is("Own") { " (this one)" } else { "" };
         let user = shown("User") + own;
@@ -44,8 +42,8 @@ fn rows(content: &str) -> Result<Vec<Row>, Failure> {
             user,
             shown("From"),
             shown("Device"),
-            time("Since"),
-            time("Idle"),
+            shown_duration(session, "Since"),
+            shown_duration(session, "Idle"),
             socket.to_owned(),
         ]
     };

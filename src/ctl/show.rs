@@ -3,9 +3,9 @@
 use super::client::{Invocation, connect};
 use super::env::Env;
 use super::failure::{FAILED, Failure};
-use super::output::{Row, columns, format_duration, sanitize, table};
+use super::output::{Row, columns, sanitize, table};
 use super::services::with_hint;
-use super::values::{shown, shown_or, shown_state, text, text_of};
+use super::values::{shown, shown_duration, shown_or, shown_state, text, text_of};
 use crate::json::{Raw, ValueKind};
 
 /// Heads of the table of past ends.
@@ -35,62 +35,137 @@ fn readable(content: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// Form of a value.
+#[derive(Clone, Copy)]
+enum Shape {
+    Text,
+    Seconds,
+    /// Number with a unit.
+    Number(&'static str),
+    List,
+    Program,
+    State,
+    Process,
+    LastExit,
+    Enabled,
+    Restart,
+    Stop,
+    Next,
+}
+
+/// Rows of every service: title, member of the reply, and form.
+#[rustfmt::skip]
+const ROWS: [(&str, &str, Shape); 23] = [
+    ("service",       "Name",         Shape::Text),
+    ("description",   "Description",  Shape::Text),
+    ("state",         "State",        Shape::State),
+    ("waits for",     "WaitsFor",     Shape::List),
+    ("pid",           "Pid",          Shape::Process),
+    ("since",         "Since",        Shape::Seconds),
+    ("processor",     "Cpu",          Shape::Number(" s")),
+    ("memory",        "Memory",       Shape::Number(" bytes")),
+    ("restarts",      "Restarts",     Shape::Text),
+    ("last exit",     "LastExit",     Shape::LastExit),
+    ("enabled",       "Enabled",      Shape::Enabled),
+    ("restart",       "Restart",      Shape::Restart),
+    ("success codes", "SuccessCodes", Shape::List),
+    ("after",         "After",        Shape::List),
+    ("command",       "Command",      Shape::Program),
+    ("environment",   "Env",          Shape::List),
+    ("directory",     "Cwd",          Shape::Text),
+    ("user",          "User",         Shape::Text),
+    ("stop",          "StopSignal",   Shape::Stop),
+    ("next run",      "Next",         Shape::Next),
+    ("on failure",    "OnFailure",    Shape::Text),
+    ("on success",    "OnSuccess",    Shape::Text),
+    ("max runtime",   "MaxRuntime",   Shape::Seconds),
+];
+/// Titles of rows that only some services have.
+const OPTIONAL: [&str; 5] = ["waits for", "next run", "on failure", "on success", "max runtime"];
+
 /// A row for each key; the lines of a key with several have one title.
 fn rows(reply: Raw<'_>) -> Vec<Row> {
-    let shown = |key| shown(reply, key);
-    let seconds = |key| shown_or(text_of(reply, key).and_then(|text| text.parse().ok()).map(format_duration));
-    let reason = text_of(reply, "Reason").filter(|_| reply.get("WaitsFor").is_none());
-    let state = match reason.filter(|reason| !reason.is_empty()) {
-        Some(reason) if text_of(reply, "Pid").is_some_and(|pid| pid == "0") => {
-            format!("{}: {}", shown("State"), sanitize(&reason))
+    let mut rows = Vec::new();
+    for (title, key, shape) in ROWS {
+        if reply.get(key).is_some() || !OPTIONAL.contains(&title) {
+            rows.push(vec![title.to_owned(), value(reply, key, shape)]);
         }
-        _ => shown_state(reply),
-    };
-    let is_new = text_of(reply, "StartedOnce").is_some_and(|once| once == "false");
-    let limit = text_of(reply, "StartLimit").filter(|limit| limit != "0");
-    let limit = limit.map_or_else(String::new, |limit| format!(", at most {} short runs", sanitize(&limit)));
-    let pid = text_of(reply, "Pid").filter(|pid| pid != "0");
-    let mut rows = vec![
-        ("service", shown("Name")),
-        ("description", shown("Description")),
-        ("state", state),
-        ("pid", shown_or(pid.as_deref().map(sanitize))),
-        ("since", seconds("Since")),
-        ("processor", shown_or(text_of(reply, "Cpu").map(|seconds| format!("{} s", sanitize(&seconds))))),
-        ("memory", shown_or(text_of(reply, "Memory").map(|bytes| format!("{} bytes", sanitize(&bytes))))),
-        ("restarts", shown("Restarts")),
-        ("last exit", if is_new { "never run".to_owned() } else { shown("LastExit") }),
-        ("enabled", format!("{} (autostart {})", yes_no(reply, "Enabled"), yes_no(reply, "Autostart"))),
-        ("restart", shown("Restart") + &limit),
-        ("success codes", list(reply, "SuccessCodes")),
-        ("after", list(reply, "After")),
-        ("command", program(reply, "Command")),
-        ("environment", list(reply, "Env")),
-        ("directory", shown("Cwd")),
-        ("user", shown("User")),
-        ("stop", format!("{}, after {} KILL", shown("StopSignal"), seconds("StopTimeout"))),
-    ];
-    if reply.get("WaitsFor").is_some() {
-        rows.insert(3, ("waits for", list(reply, "WaitsFor")));
     }
-    rows.extend(reply.get("Next").map(|next| {
-        let seconds = text(next).and_then(|text| text.parse().ok()).map(format_duration);
-        ("next run", seconds.map_or_else(|| "once the clock is set".to_owned(), |time| format!("in {time}")))
-    }));
-    for (key, title) in [("OnFailure", "on failure"), ("OnSuccess", "on success")] {
-        rows.extend(text_of(reply, key).map(|action| (title, sanitize(&action))));
-    }
-    rows.extend(text_of(reply, "MaxRuntime").map(|_| ("max runtime", seconds("MaxRuntime"))));
     for (key, title) in [("Programs", "programs"), ("Commands", "commands")] {
-        rows.extend(members(reply, key).enumerate().map(|(index, entry)| {
-            let title = if index == 0 { title } else { "" };
-            (title, command(entry))
-        }));
+        put_lines(&mut rows, title, reply, key, command);
     }
-    rows.extend(check_rows(reply));
-    let rows = rows.into_iter().map(|(title, value)| vec![title.to_owned(), value]);
-    let keys = reply.get("Keys").into_iter().flat_map(Raw::members);
-    rows.chain(keys.map(|(key, value)| vec![sanitize(key), key_value(value)])).collect()
+    put_checks(&mut rows, reply);
+    for (key, value) in reply.get("Keys").into_iter().flat_map(Raw::members) {
+        rows.push(vec![sanitize(key), key_value(value)]);
+    }
+    rows
+}
+
+/// Value of a member as a terminal may show it.
+fn value(reply: Raw<'_>, key: &str, shape: Shape) -> String {
+    let given = |key| text_of(reply, key).filter(|text| !matches!(text.as_str(), "" | "0"));
+    let text = shown(reply, key);
+    match shape {
+        Shape::Text => text,
+        Shape::Seconds => shown_duration(reply, key),
+        Shape::Number(unit) => {
+            if text == "-" {
+                text
+            } else {
+                text + unit
+            }
+        }
+        Shape::List => list(reply, key),
+        Shape::Program => program(reply, key),
+        Shape::Process => {
+            if text == "0" {
+                "-".to_owned()
+            } else {
+                text
+            }
+        }
+        Shape::State => match given("Reason") {
+            Some(reason) if given("Pid").is_none() && reply.get("WaitsFor").is_none() => {
+                text + ": " + &sanitize(&reason)
+            }
+            _ => shown_state(reply),
+        },
+        Shape::LastExit => match text_of(reply, "StartedOnce").as_deref() {
+            Some("false") => "never run".to_owned(),
+            _ => text,
+        },
+        Shape::Enabled => format!("{} (autostart {})", yes_no(reply, key), yes_no(reply, "Autostart")),
+        Shape::Restart => match given("StartLimit") {
+            Some(limit) => format!("{text}, at most {} short runs", sanitize(&limit)),
+            None => text,
+        },
+        Shape::Stop => format!("{text}, after {} KILL", shown_duration(reply, "StopTimeout")),
+        Shape::Next => match shown_duration(reply, key).as_str() {
+            "-" => "once the clock is set".to_owned(),
+            time => format!("in {time}"),
+        },
+    }
+}
+
+/// Adds a line for each element of a list; the first one has the title.
+fn put_lines(rows: &mut Vec<Row>, title: &str, reply: Raw<'_>, key: &str, line: fn(Raw<'_>) -> String) {
+    for (index, entry) in members(reply, key).enumerate() {
+        let title = if index == 0 { title } else { "" };
+        rows.push(vec![title.to_owned(), line(entry)]);
+    }
+}
+
+/// Adds a line for each health check of a reply.
+pub(super) fn put_checks(rows: &mut Vec<Row>, reply: Raw<'_>) {
+    put_lines(rows, "checks", reply, "Checks", check);
+}
+
+fn check(entry: Raw<'_>) -> String {
+    let [name, state, failures] = ["Name", "State", "Failures"].map(|key| shown(entry, key));
+    match text_of(entry, "Error") {
+        Some(error) => format!("{name}: {state}, {failures} failures: {}", sanitize(&error)),
+        None => format!("{name}: {state}"),
+    }
 }
 
 /// Value of a key of the configuration file.
@@ -105,17 +180,6 @@ fn key_value(value: Raw<'_>) -> String {
     }
 }
 
-/// A row for each health check of a reply.
-pub(super) fn check_rows(reply: Raw<'_>) -> impl Iterator<Item = (&'static str, String)> {
-    members(reply, "Checks").enumerate().map(|(index, entry)| {
-        let title = if index == 0 { "checks" } else { "" };
-        let [name, state, failures] = ["Name", "State", "Failures"].map(|key| shown(entry, key));
-        let error = text_of(entry, "Error").map(|error| format!(": {}", sanitize(&error)));
-        let failures = if error.is_some() { format!(", {failures} failures") } else { String::new() };
-        (title, format!("{name}: {state}{failures}{}", error.unwrap_or_default()))
-    })
-}
-
 /// Named command: its signal and receivers, or its program.
 fn command(entry: Raw<'_>) -> String {
     let name = shown(entry, "Name");
@@ -127,10 +191,12 @@ fn command(entry: Raw<'_>) -> String {
 
 /// Row of a past end.
 fn end(end: Raw<'_>) -> Row {
-    let ago = text_of(end, "Ago").and_then(|text| text.parse().ok()).map(format_duration);
-    let ago = ago.map_or_else(|| "-".to_owned(), |ago| format!("{ago} ago"));
-    let ran = text_of(end, "Ran").map(|ran| format!("{} s", sanitize(&ran)));
-    vec![ago, shown_or(ran), shown(end, "Exit"), shown(end, "Reason")]
+    let ago = match shown_duration(end, "Ago").as_str() {
+        "-" => "-".to_owned(),
+        ago => format!("{ago} ago"),
+    };
+    let ran = value(end, "Ran", Shape::Number(" s"));
+    vec![ago, ran, shown(end, "Exit"), shown(end, "Reason")]
 }
 
 /// Program and arguments; those that a shell would split or change are quoted.

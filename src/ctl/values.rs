@@ -1,7 +1,7 @@
 //! JSON values as owned strings, and JSON text for requests and results.
 
 use super::failure::{FAILED, Failure};
-use super::output::sanitize;
+use super::output::{format_duration, sanitize};
 use crate::json::{Full, Raw, ValueKind, Writer};
 
 /// First segment of the path of every call.
@@ -56,6 +56,11 @@ pub(super) fn member(key: &str, value: &str) -> Result<String, Failure> {
 /// A member as a terminal may show it, or `-` for none.
 pub(super) fn shown(object: Raw<'_>, key: &str) -> String {
     shown_or(text_of(object, key).as_deref().map(sanitize))
+}
+
+/// A member with a number of seconds, in its two largest units, or `-` for none.
+pub(super) fn shown_duration(object: Raw<'_>, key: &str) -> String {
+    shown_or(text_of(object, key).and_then(|seconds| seconds.parse().ok()).map(format_duration))
 }
 
 /// State of a service that runs and is not ready, with that; else its state, or `-` for none.
