@@ -274,8 +274,8 @@ fn certificate_changed(
     )
 }
 
-/// Error of rustls with its likely cause.
-fn explain(error: &io::Error) -> String {
+/// Error of a connection with its likely cause.
+pub(super) fn explain(error: &io::Error) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (tls, error.kind()) {
         (Some(rustls::Error::InvalidMessage(_)), _) => {

@@ -7,7 +7,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tungstenite::WebSocket;
 use tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::connection::Stream;
+use super::connection::{Stream, explain};
 use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE};
 use super::output::sanitize;
 use super::reply::parse_reply;
@@ -122,7 +122,7 @@ fn encode(text: &str) -> String {
 }
 
 fn lost(error: &std::io::Error) -> Failure {
-    Failure::new(UNAVAILABLE, format!("connection lost: {}", sanitize(&error.to_string())))
+    Failure::new(UNAVAILABLE, format!("connection lost: {}", explain(error)))
 }
 
 fn send(stream: &mut Stream, request: &str) -> Result<(), Failure> {
@@ -211,6 +211,15 @@ fn refused(response: &Response) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silence_of_the_server_has_words() {
+        let text = |kind: std::io::ErrorKind| lost(&kind.into()).text.clone();
+        let expected = "connection lost: the server did not answer in time";
+        assert_eq!(text(std::io::ErrorKind::WouldBlock), expected);
+        assert_eq!(text(std::io::ErrorKind::TimedOut), expected);
+        assert_eq!(text(std::io::ErrorKind::ConnectionReset), "connection lost: connection reset");
+    }
 
     #[test]
     fn form_is_percent_encoded() {

@@ -148,6 +148,7 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
             true => (format!("{{{}", member(&server.name, "")?), "}"),
             false => (note.clone(), ""),
         };
+        let ask = &mut *env.ask;
         let terminal = env.terminal.map(|terminal| terminal.narrower(width + 2));
         let mut env = Env {
             state: env.state.clone(),
@@ -156,7 +157,7 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
             session: None,
             out: &mut Framed { out: &mut *env.out, begin, end, is_open: false },
             err: &mut Framed { out: &mut *env.err, begin: note, end: "", is_open: false },
-            ask: &mut *env.ask,
+            ask: &mut |prompt, is_secret| ask(&format!("{}: {prompt}", server.name), is_secret),
             is_terminal: env.is_terminal,
             terminal,
         };

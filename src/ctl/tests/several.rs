@@ -133,3 +133,27 @@ fn file_of_the_document_is_read() {
         assert!(said.err.contains(server), "{}", said.err);
     }
 }
+
+#[test]
+fn question_of_one_of_several_servers_names_it() {
+    let directory = TestDirectory::new();
+    let ask = |connections| {
+        server(connections, |number, mut stream| {
+            if number == 1 {
+                read_request(&mut stream);
+                answer(&mut stream, "200 OK", "{\"result\":\"0\",\"sessionid\":\"1\",\"level\":\"admin\"}");
+            }
+        })
+    };
+    let [(hall, of_hall), (kitchen, of_kitchen)] = [ask(2), ask(2)];
+    write_devices(&directory, &format!("hall ws://{hall}\nkitchen ws://{kitchen}\n"));
+    let answers = [("hall: password of a at ws://", "one"), ("kitchen: password of a at ws://", "two")];
+    let setting = Setting { answers: &answers, ..Setting::default() };
+    let said = setting.run(&directory, "--on * login a");
+    let expected = format!(
+        "hall     logged in to ws://{hall} as a (admin)\nkitchen  logged in to ws://{kitchen} as a (admin)\n"
+    );
+    assert_eq!((said.code, said.out), (0, expected), "{}", said.err);
+    of_hall.join().unwrap();
+    of_kitchen.join().unwrap();
+}
