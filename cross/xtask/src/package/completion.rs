@@ -9,6 +9,9 @@ const CALLS: &str = "friendlet ctl complete-calls";
 /// Command whose own commands are completed, too.
 const CLIENT: &str = "ctl";
 
+/// Operand that is one of the commands.
+const COMMAND: &str = "COMMAND";
+
 /// Words that may follow a command.
 #[derive(Debug, PartialEq)]
 struct Row {
@@ -64,10 +67,12 @@ fn rows(helps: &[Help]) -> Vec<Row> {
         });
         for command in commands.iter().filter(|_| help.command == CLIENT) {
             let Command { name, operand, options: own, .. } = command;
+            let others = commands.iter().filter(|_| operand == COMMAND);
+            let others = others.map(|other| (other.name.clone(), other.text.clone()));
             rows.push(Row {
                 command: CLIENT.to_owned(),
                 inner: name.clone(),
-                words: words_of(own).into_iter().chain(options.clone()).collect(),
+                words: others.chain(words_of(own)).chain(options.clone()).collect(),
                 operand: Operand::of(operand),
             });
         }
@@ -249,8 +254,13 @@ mod tests {
         };
         assert_eq!(found("", ""), ("check".to_owned(), Operand::None));
         assert_eq!(found("check", ""), ("--root".to_owned(), Operand::File));
-        assert_eq!(found("ctl", ""), ("list logs configuration --url -h --help".to_owned(), Operand::None));
+        assert_eq!(
+            found("ctl", ""),
+            ("list logs configuration help --url -h --help".to_owned(), Operand::None)
+        );
         assert_eq!(found("ctl", "logs"), ("-n --lines --url -h --help".to_owned(), Operand::Service));
+        let help = "list logs configuration help --url -h --help".to_owned();
+        assert_eq!(found("ctl", "help"), (help, Operand::None));
         assert_eq!(with_value(&helps), "--lines | --root | --url | -n");
         let fish = fish(&helps);
         assert!(

@@ -189,6 +189,7 @@ commands
     -n, --lines N       at most N lines
   configuration [set FILE|confirm]
                         print the file
+  help [COMMAND]        print this
 
 Options:
   --url URL      address [default: the local
@@ -216,6 +217,7 @@ On a terminal the prompt appears:
             entry("logs SERVICE..", "print the newest output of the services", false),
             entry("-n, --lines N", "at most N lines", true),
             entry("configuration [set FILE|confirm]", "print the file", false),
+            entry("help [COMMAND]", "print this", false),
             Part::Section("options".to_owned()),
             entry("--url URL", "address [default: the local socket]", false),
             entry("-h, --help", "print this", false),
@@ -233,7 +235,10 @@ On a terminal the prompt appears:
         let commands = usage.commands();
         let names: Vec<_> =
             commands.iter().map(|c| (c.name.as_str(), c.operand.as_str(), c.options.len())).collect();
-        assert_eq!(names, [("list", "", 0), ("logs", "SERVICE", 2), ("configuration", "set", 0)]);
+        assert_eq!(
+            names,
+            [("list", "", 0), ("logs", "SERVICE", 2), ("configuration", "set", 0), ("help", "COMMAND", 0)]
+        );
         assert_eq!(commands[1].options[1], Opt { name: "--lines".to_owned(), value: "N".to_owned() });
         let options: Vec<String> = usage.options().into_iter().map(|option| option.name).collect();
         assert_eq!(options, ["--url", "-h", "--help"]);
