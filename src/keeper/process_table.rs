@@ -104,8 +104,8 @@ impl ProcessTable {
             }
             // One that was killed has no lock any more, but its children have it until they have executed their programs.
             let keeper = state_lock::holder(&opened);
-            let patience = if keeper.is_some() { KEEPER_TIME } else { LAUNCH_TIME };
-            if begun.elapsed() >= patience {
+            let timeout = if keeper.is_some() { KEEPER_TIME } else { LAUNCH_TIME };
+            if begun.elapsed() >= timeout {
                 return Err(keeper.map_or_else(
                     || TableError::Problem(problem(&"a process that starts has it")),
                     |pid| TableError::InUse(path.to_owned(), pid),

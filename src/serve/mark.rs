@@ -121,7 +121,7 @@ mod tests {
     const NAMED: &str = "change 7 of the configuration by ana was not confirmed: the earlier one is back";
     const UNNAMED: &str = "a change of the configuration was not confirmed: the earlier one is back";
 
-    /// What the mark says: whether the change is confirmed, and the notice.
+    /// Content of the mark: whether the change is confirmed, and the notice.
     fn read(directory: &TestDirectory, is_unconfirmed: bool) -> (bool, Option<String>) {
         let left = super::read(&directory.0, &directory.0.join("f.toml"), is_unconfirmed);
         (left.is_confirmed, left.notice.map(|notice| notice.to_string()))
