@@ -6,6 +6,7 @@
 //! remains of a connection after its end, and nothing in it can be replayed.
 
 mod buffers;
+mod client_authority;
 mod failure;
 mod handshake;
 mod record;
@@ -21,11 +22,13 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig, version};
 
 use crate::wall_clock::TlsClock;
+
+use client_authority::ClientAuthority;
 
 pub use buffers::Buffers;
 pub use failure::TlsFailure;
@@ -140,11 +143,9 @@ pub fn server_config(
             for root in certificates(pem).map_err(TlsError::ClientAuthority)? {
                 roots.add(root).map_err(|error| TlsError::ClientAuthority(error.to_string()))?;
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                .build()
-                .map_err(|error| TlsError::ClientAuthority(error.to_string()))?;
-            shown += verifier.root_hint_subjects().iter().map(|name| name.as_ref().len()).sum::<usize>();
-            builder.with_client_cert_verifier(verifier)
+            let verifier = ClientAuthority::new(roots, provider.signature_verification_algorithms);
+            shown += verifier.shown();
+            builder.with_client_cert_verifier(Arc::new(verifier))
         }
     };
     if shown > TLS_CHAIN_BYTES {
