@@ -548,7 +548,7 @@ fn handle_upgrade(
         Some(identity) => connection.auth.authenticate(identity),
         None => connection.auth.deauthenticate(true, cx.now),
     }
-    let limits = Limits { message_bytes: MESSAGE_BYTES, binary: false };
+    let limits = Limits { message_bytes: MESSAGE_BYTES, binary: false, masked: true };
     connection.socket = Some(Socket::new(limits, cx.now));
 }
 

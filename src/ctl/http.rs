@@ -4,13 +4,12 @@ use std::io::{Read, Write};
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use ring::rand::{SecureRandom, SystemRandom};
-use tungstenite::WebSocket;
-use tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::connection::{Stream, explain};
 use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE};
 use super::output::sanitize;
 use super::reply::parse_reply;
+use super::socket::ClientSocket;
 use super::url::Url;
 use super::values::LIBRARY;
 use crate::http::{SUBPROTOCOL, accept_key};
@@ -19,8 +18,6 @@ use crate::http::{SUBPROTOCOL, accept_key};
 const RESPONSE_BYTES: usize = 256 * 1024;
 /// Largest number of header fields that is accepted.
 const RESPONSE_FIELDS: usize = 64;
-/// Longest WebSocket message that is accepted; the server sends longer ones in shorter chunks.
-const MESSAGE_BYTES: usize = 256 * 1024;
 
 struct Response {
     status: u16,
@@ -65,7 +62,7 @@ pub(super) fn post(
 
 /// Upgrades to a WebSocket. The session is sent too: a server at capacity reserves a slot for
 /// administrators.
-pub(super) fn upgrade(mut stream: Stream, url: &Url, session: &str) -> Result<WebSocket<Stream>, Failure> {
+pub(super) fn upgrade(mut stream: Stream, url: &Url, session: &str) -> Result<ClientSocket, Failure> {
     let mut nonce = [0; 16];
     SystemRandom::new()
         .fill(&mut nonce)
@@ -100,13 +97,7 @@ pub(super) fn upgrade(mut stream: Stream, url: &Url, session: &str) -> Result<We
             "cannot open a WebSocket: the server's reply to the upgrade is malformed; check that --url is friendlet",
         ));
     }
-    let config = WebSocketConfig::default()
-        .read_buffer_size(16 * 1024)
-        .write_buffer_size(0)
-        .max_write_buffer_size(MESSAGE_BYTES)
-        .max_message_size(Some(MESSAGE_BYTES))
-        .max_frame_size(Some(MESSAGE_BYTES));
-    Ok(WebSocket::from_partially_read(stream, response.body, Role::Client, Some(config)))
+    ClientSocket::new(stream, &response.body).map_err(|error| lost(&error))
 }
 
 fn encode(text: &str) -> String {

@@ -5,15 +5,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
-use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::{Error, Message, WebSocket};
 
-use super::connection::Stream;
 use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::output::sanitize;
 use super::reply::{no_session, parse_reply};
+use super::socket::{ClientSocket, Incoming};
 use super::values::{LIBRARY, compose, string, text_of};
 use crate::json::{Full, Raw, Writer};
+use crate::ws::CloseCode;
 
 /// Longest wait for a reply: the longest stop of a service, and transmission.
 const CALL_TIMEOUT: Duration = Duration::from_secs(330);
@@ -29,7 +28,7 @@ const CHUNKED_BYTES: usize = 4 << 20;
 /// An upgraded connection.
 #[derive(Debug)]
 pub(super) struct Link {
-    socket: WebSocket<Stream>,
+    socket: ClientSocket,
     session: String,
     /// The server has confirmed the bind.
     bound: bool,
@@ -43,8 +42,8 @@ pub(super) struct Link {
 
 impl Link {
     /// Sends the bind to the session, as Friend Core's clients do.
-    pub(super) fn new(socket: WebSocket<Stream>, session: String) -> Result<Self, Failure> {
-        socket.get_ref().set_idle_timeout().map_err(|error| lost(&Error::Io(error)))?;
+    pub(super) fn new(socket: ClientSocket, session: String) -> Result<Self, Failure> {
+        socket.stream().set_idle_timeout().map_err(|error| lost(&error))?;
         let message = compose(|out| {
             out.put(r#"{"type":"con","data":{"sessionId":"#)?;
             out.put_text(&session)?;
@@ -97,7 +96,7 @@ impl Link {
     }
 
     fn send(&mut self, text: String) -> Result<(), Failure> {
-        self.socket.send(Message::text(text)).map_err(|error| lost(&error))
+        self.socket.send(&text).map_err(|error| lost(&error))
     }
 
     fn read(&mut self, deadline: Option<Instant>) -> Result<String, Failure> {
@@ -107,34 +106,16 @@ impl Link {
                 return Err(Failure::new(UNAVAILABLE, "the server did not reply in time"));
             }
             match self.socket.read() {
-                Ok(Message::Text(text)) => {
-                    if let Some(whole) = self.assemble(text.as_str().to_owned())? {
+                Ok(Incoming::Text(text)) => {
+                    if let Some(whole) = self.assemble(text)? {
                         self.bound |= is_bound(&whole, &self.session);
                         return Ok(whole);
                     }
                 }
-                Ok(Message::Close(frame)) => return Err(self.closed(frame)),
-                // Pings are answered by the socket itself.
-                Ok(_) => {}
+                Ok(Incoming::Close(code, reason)) => return Err(closed(code, &sanitize(&reason))),
+                Ok(Incoming::Control) => {}
                 Err(error) => return Err(lost(&error)),
             }
-        }
-    }
-
-    fn closed(&mut self, frame: Option<tungstenite::protocol::CloseFrame>) -> Failure {
-        // Answers the close frame; the connection ends with or without it.
-        let _ = self.socket.flush();
-        match frame {
-            Some(frame) if frame.code == CloseCode::Policy => no_session(&sanitize(&frame.reason)),
-            Some(frame) => Failure::new(
-                UNAVAILABLE,
-                format!(
-                    "the server closed the connection: {} {}",
-                    u16::from(frame.code),
-                    sanitize(&frame.reason)
-                ),
-            ),
-            None => Failure::new(UNAVAILABLE, "the server closed the connection"),
         }
     }
 
@@ -165,11 +146,11 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         // Completes the closing handshake, so that the server need not wait for it. Nothing depends on it.
-        if self.socket.close(None).is_err() || self.socket.get_ref().set_close_timeout().is_err() {
+        if self.socket.close().is_err() || self.socket.stream().set_close_timeout().is_err() {
             return;
         }
         for _ in 0..CLOSING_MESSAGES {
-            if self.socket.read().is_err() {
+            if !matches!(self.socket.read(), Ok(Incoming::Text(_) | Incoming::Control)) {
                 return;
             }
         }
@@ -248,12 +229,20 @@ fn response(message: &str, id: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-fn lost(error: &Error) -> Failure {
-    let why = match error {
-        Error::Io(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-            "the server sent nothing for too long".to_owned()
-        }
-        other => format!("connection lost: {}", sanitize(&other.to_string())),
+/// Failure of a connection that the server has closed, with the reason in words.
+fn closed(code: Option<u16>, reason: &str) -> Failure {
+    match code {
+        Some(code) if code == u16::from(CloseCode::Policy) => no_session(reason),
+        Some(code) => Failure::new(UNAVAILABLE, format!("the server closed the connection: {code} {reason}")),
+        None => Failure::new(UNAVAILABLE, "the server closed the connection"),
+    }
+}
+
+fn lost(error: &io::Error) -> Failure {
+    let why = if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+        "the server sent nothing for too long".to_owned()
+    } else {
+        format!("connection lost: {}", sanitize(&error.to_string()))
     };
     Failure::new(UNAVAILABLE, why)
 }

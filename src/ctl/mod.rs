@@ -40,6 +40,7 @@ mod service_log;
 mod services;
 mod sessions;
 mod show;
+mod socket;
 mod state;
 #[cfg(test)]
 mod tests;

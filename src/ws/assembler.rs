@@ -11,6 +11,8 @@ use super::{CONTROL_BYTES, ReceiveBuffer};
 /// Shortest frame header (RFC 6455, 5.2). Fewer bytes are not given to the parser, which would need as
 /// long to reject them as to parse a header, after every message.
 const SHORTEST_HEADER_BYTES: usize = 2;
+/// Code of a close frame, before its reason.
+const CODE_BYTES: usize = 2;
 
 /// Limits of an [`Assembler`].
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,8 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Accept binary messages.
     pub binary: bool,
+    /// Frames are masked: those of a client are, those of a server are not (RFC 6455, 5.1).
+    pub masked: bool,
 }
 
 /// Event parsed from the received bytes. Ranges are relative to [`ReceiveBuffer::filled`] and valid
@@ -39,8 +43,8 @@ pub enum Event {
     Ping(Range<usize>),
     /// Pong.
     Pong,
-    /// Close frame, with its code if it has one.
-    Close(Option<u16>),
+    /// Close frame, with its code if it has one, and the position of its reason, which is UTF-8.
+    Close(Option<u16>, Range<usize>),
 }
 
 /// Violation of RFC 6455 or of the limits; each ends the connection.
@@ -126,7 +130,7 @@ impl Assembler {
         let result = self.next_event(buffer);
         match result {
             Ok(Event::More) => self.close_gaps(buffer),
-            Ok(Event::Close(_)) | Err(_) => self.closed = true,
+            Ok(Event::Close(..)) | Err(_) => self.closed = true,
             Ok(_) => {}
         }
         result
@@ -166,7 +170,7 @@ impl Assembler {
                 return Ok(Event::More);
             };
             let header_bytes = cursor.position() as usize;
-            let mask = check_header(&header, length, header_bytes)?;
+            let mask = check_header(&header, length, header_bytes, self.limits.masked)?;
             let length = usize::try_from(length).map_err(|_| Violation::TooBig)?;
             match header.opcode {
                 OpCode::Data(kind) => {
@@ -273,12 +277,17 @@ fn parse_control(kind: Control, payload: &[u8], range: Range<usize>) -> Result<E
     Ok(match kind {
         Control::Ping => Event::Ping(range),
         Control::Pong => Event::Pong,
-        _ => Event::Close(check_close(payload)?),
+        _ => Event::Close(check_close(payload)?, range.end.min(range.start + CODE_BYTES)..range.end),
     })
 }
 
 /// Checks a header by the rules of RFC 6455, 5.2 and 5.5; returns its mask.
-fn check_header(header: &FrameHeader, length: u64, header_bytes: usize) -> Result<[u8; 4], Violation> {
+fn check_header(
+    header: &FrameHeader,
+    length: u64,
+    header_bytes: usize,
+    masked: bool,
+) -> Result<[u8; 4], Violation> {
     if header.rsv1 || header.rsv2 || header.rsv3 {
         return Err(Violation::Protocol("reserved bit set"));
     }
@@ -299,12 +308,17 @@ fn check_header(header: &FrameHeader, length: u64, header_bytes: usize) -> Resul
     if length > i64::MAX as u64 || header_bytes - header.mask.map_or(0, |mask| mask.len()) != minimal {
         return Err(Violation::Protocol("length not in its shortest form"));
     }
-    header.mask.ok_or(Violation::Protocol("frame not masked"))
+    match header.mask {
+        Some(mask) if masked => Ok(mask),
+        None if !masked => Ok([0; 4]),
+        Some(_) => Err(Violation::Protocol("frame masked")),
+        None => Err(Violation::Protocol("frame not masked")),
+    }
 }
 
 /// Checks the payload of a close frame (RFC 6455, 5.5.1 and 7.4).
 fn check_close(payload: &[u8]) -> Result<Option<u16>, Violation> {
-    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+    let Some((code, reason)) = payload.split_first_chunk::<CODE_BYTES>() else {
         return if payload.is_empty() { Ok(None) } else { Err(Violation::Protocol("close code cut short")) };
     };
     let code = u16::from_be_bytes(*code);

@@ -1,6 +1,6 @@
-//! WebSocket (RFC 6455) over fixed buffers, server side.
+//! WebSocket (RFC 6455) over fixed buffers; [`Socket`] and [`SendBuffer`] are of a server.
 //!
-//! [`Assembler`] parses frames in a [`ReceiveBuffer`], unmasks them in place and joins fragments
+//! [`Assembler`] parses frames of either side in a [`ReceiveBuffer`], unmasks them in place and joins fragments
 //! there. [`SendBuffer`] accepts a whole frame or nothing. [`Socket`] adds the closing handshake and
 //! pings. Frame headers, opcodes and close codes are tungstenite's. Extensions are not offered and
 //! their bits are refused: a small board has no memory for a compression window on each side of each

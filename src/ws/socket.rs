@@ -103,7 +103,7 @@ impl Socket {
                     }
                 }
                 Ok(Event::Ping(_) | Event::Pong) => {}
-                Ok(Event::Close(code)) => {
+                Ok(Event::Close(code, _)) => {
                     self.code = self.code.or(Some(code.unwrap_or(1005)));
                     if self.closing.is_none() {
                         // The send buffer reserves space for it. A peer that reads nothing gets none.
@@ -162,7 +162,7 @@ impl Socket {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { message_bytes: 64, binary: false };
+    const LIMITS: Limits = Limits { message_bytes: 64, binary: false, masked: true };
 
     fn socket() -> (Socket, ReceiveBuffer, SendBuffer) {
         (Socket::new(LIMITS, Duration::ZERO), ReceiveBuffer::new(256), SendBuffer::new(256))

@@ -18,7 +18,7 @@ use friendlet::ws::{Incoming, Limits, ReceiveBuffer, SendBuffer, Socket};
 const SLOTS: usize = 8;
 /// Pause between two looks at the deadlines.
 const DEADLINE_STEP: Duration = Duration::from_millis(250);
-const LIMITS: Limits = Limits { message_bytes: 16 << 20, binary: true };
+const LIMITS: Limits = Limits { message_bytes: 16 << 20, binary: true, masked: true };
 
 /// One connection: a request head, then echoes.
 struct Echo {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { message_bytes: 64, binary: false };
+const LIMITS: Limits = Limits { message_bytes: 64, binary: false, masked: true };
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 /// Masked client frame; `first` is the first byte (FIN, RSV, opcode).
@@ -48,7 +48,10 @@ fn run(limits: Limits, bytes: &[u8], step: usize) -> Vec<String> {
                     seen.push(format!("ping {}", String::from_utf8_lossy(&buffer.filled()[range])));
                 }
                 Ok(Event::Pong) => seen.push("pong".to_owned()),
-                Ok(Event::Close(code)) => seen.push(format!("close {code:?}")),
+                Ok(Event::Close(code, range)) => {
+                    let reason = String::from_utf8_lossy(&buffer.filled()[range]);
+                    seen.push(format!("close {code:?} {reason}").trim_end().to_owned());
+                }
                 Err(violation) => {
                     seen.push(format!("{} {}", u16::from(violation.close_code()), violation.reason()));
                 }
@@ -142,11 +145,23 @@ fn control_frame_of_the_largest_size() {
 #[test]
 fn closing() {
     check(&frame(0x88, b""), &["close None"]);
-    check(&frame(0x88, &[0x03, 0xE8, b'o']), &["close Some(1000)"]);
+    check(&frame(0x88, &[0x03, 0xE8, b'o']), &["close Some(1000) o"]);
     check(&frame(0x88, &[0x03]), &["1002 close code cut short"]);
     check(&frame(0x88, &[0x03, 0xED]), &["1002 bad close code"]);
     check(&frame(0x88, &[0x03, 0xE8, 0xFF]), &["1007 not UTF-8"]);
     check(&[frame(0x88, b""), frame(0x81, b"late")].concat(), &["close None"]);
+}
+
+#[test]
+fn frames_of_a_server_are_not_masked() {
+    let limits = Limits { masked: false, ..LIMITS };
+    let bytes = b"\x01\x03H\xc3\xa4\x89\x01p\x80\x01!\x88\x05\x03\xf0why";
+    for step in [1, 2, 3, 7, 1000] {
+        let seen = run(limits, bytes, step);
+        assert_eq!(seen, ["ping p", "text H\u{e4}!", "close Some(1008) why"], "in pieces of {step}");
+    }
+    assert_eq!(run(limits, &frame(0x81, b"Hi"), 1000), ["1002 frame masked"]);
+    assert_eq!(run(LIMITS, b"\x81\x02Hi", 1000), ["1002 frame not masked"]);
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use friendlet::ws::{Assembler, Event, Incoming, Limits, ReceiveBuffer, SendBuffer, Socket, Violation};
 use libfuzzer_sys::fuzz_target;
 
-const LIMITS: Limits = Limits { message_bytes: 160, binary: true };
+const LIMITS: Limits = Limits { message_bytes: 160, binary: true, masked: true };
 /// The message, one header and one control frame besides.
 const RECEIVE_BYTES: usize = 160 + 14 + 14 + 125;
 
@@ -55,7 +55,7 @@ fn events(mut bytes: &[u8], pieces: &[usize], binary: bool) -> Vec<Seen> {
             }
         }
     }
-    let end = |seen: &Seen| matches!(seen, Seen::Violation(_) | Seen::Event(Event::Close(_)));
+    let end = |seen: &Seen| matches!(seen, Seen::Violation(_) | Seen::Event(Event::Close(..)));
     assert!(seen.iter().rev().skip(1).all(|seen| !end(seen)), "something follows the end");
     seen
 }
