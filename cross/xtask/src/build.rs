@@ -111,7 +111,7 @@ fn cargo_build(
         let debug = if board.log == Log::Defmt { ", \"-Zfmt-debug=none\"" } else { "" };
         let flags = format!("target.{}.rustflags=[\"-Cforce-unwind-tables=no\"{debug}{paths}]", board.target);
         command.args(["--config", &flags]);
-        outline(&mut command, board);
+        shrink(&mut command, board);
     }
     for_log(&mut command, log);
     run::shown(&mut command)
@@ -133,12 +133,15 @@ fn short_paths(way: Way) -> Result<String, String> {
     Ok(directories.iter().map(flag).collect())
 }
 
-/// Has LLVM's outliner run for a board with Thumb-2: instructions that occur several times become a function. LLVM
-/// has it on by default for Cortex-M, whose code is the same (docs/decisions/0013).
-pub(crate) fn outline(command: &mut Command, board: &Board) {
+/// Options of LLVM for Thumb-2 (docs/decisions/0013). Instructions that occur several times become a function, which it
+/// has on by default for Cortex-M, whose code is the same. No load is copied to all ways to where its value is used.
+const SMALLER: &str = "-enable-machine-outliner=always -enable-load-pre=false";
+
+/// Sets LLVM's options of a board with Thumb-2.
+pub(crate) fn shrink(command: &mut Command, board: &Board) {
     if board.target.starts_with("armv7") {
-        let flag = "-Cllvm-args=-enable-machine-outliner=always";
-        command.args(["--config", &format!("target.{}.rustflags=[\"{flag}\"]", board.target)]);
+        let flags = format!("target.{}.rustflags=[\"-Cllvm-args={SMALLER}\"]", board.target);
+        command.args(["--config", &flags]);
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn test(boards: &[Board]) -> Result<(), String> {
     for board in boards {
         // The cases are written for the limits of the host.
         build::for_target(&mut command, board, "host");
-        build::outline(&mut command, board);
+        build::shrink(&mut command, board);
         is_foreign |= installed(board)?.is_some() && board.architecture() == "arm";
     }
     let programs = cargo::test_programs(&mut command)?;
