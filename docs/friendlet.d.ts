@@ -214,6 +214,29 @@ export interface Configuration {
   text: string;
 }
 
+export interface ServiceChange {
+  service: string;
+  state: string;
+  pid: number;
+  reason?: string;
+  output?: string[];
+}
+
+export interface CheckChange {
+  check: string;
+  service?: string;
+  state: string;
+  error?: string;
+}
+
+export interface ServiceLog {
+  service: string;
+  from: number;
+  next: number;
+  lost: number;
+  lines: string[];
+}
+
 /** Answer to each request. */
 export interface Answers {
   "POST /api/v1/login": Login;
@@ -250,4 +273,11 @@ export interface Answers {
   "POST /api/v1/board/reboot": Empty;
   "POST /api/v1/board/poweroff": Empty;
   "POST /api/v1/board/factory-reset": Empty;
+}
+
+/** Data of each event of `GET /api/v1/events`. */
+export interface Events {
+  "service-change": ServiceChange;
+  "check-change": CheckChange;
+  "server-notice": string;
 }

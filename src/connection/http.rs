@@ -8,6 +8,7 @@ use heapless::String;
 
 use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
 use super::request::Request;
+use super::stream;
 use crate::api::{self, Api, Counters, Handler, Row};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters, ServiceList};
 use crate::friendcore::content::{self, Kind};
@@ -20,7 +21,7 @@ use crate::json::{Table, Writer};
 use crate::limits::{MESSAGE_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
 use crate::rest::{METRICS, ServerFigure};
 use crate::service::CheckLevel;
-use crate::ws::{Limits, Socket};
+use crate::ws::{Limits, SendBufferFull, Socket};
 use crate::{internal_error, rest};
 
 /// Prefix of the paths of calls.
@@ -351,6 +352,7 @@ fn handle_resource(
             false if body.is_empty() => _ = collect(&mut parameters, &mut [], query)?,
             _ => return Err(rest::PLACE),
         }
+        connection.request.is_stream = resource == rest::EVENTS;
         let path = rest::call_path(resource).ok_or(Rejection::NOT_FOUND)?;
         match Row::of(&path) {
             Some(row) if !parameters.iter().all(|pair| is_value(row, pair)) => Err(rest::PARAMETER),
@@ -402,6 +404,9 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
     let caller = connection.caller(Form::Http, may_change, true, cx.room);
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
     let outcome = api::handle(call, &caller, api);
+    if connection.request.is_stream && matches!(outcome, Outcome::Valid) {
+        return begin_stream(connection, call.session, cx);
+    }
     match reply(connection, outcome, cx.reply, cx.http, cx.now) {
         Reply::Sent => {}
         Reply::AtCapacity => reject_at_capacity(connection, cx.api, cx.http, cx.now),
@@ -412,6 +417,21 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
                 connection.auth.authenticate(identity);
             }
         }
+    }
+}
+
+/// Answers a request for the stream of events, whose session is valid.
+fn begin_stream(connection: &mut Connection, session: Option<&str>, cx: &mut Context<'_>) {
+    let local = connection.place.local;
+    let session = session.unwrap_or_default();
+    let identity = cx.api.accounts.identify(session, local, cx.now, &*cx.platform);
+    let Some(identity) = identity.filter(|identity| connection.is_admitted(*identity, cx)) else {
+        return reject_at_capacity(connection, cx.api, cx.http, cx.now);
+    };
+    match put(connection, cx.http, |room, to| http::write_stream_head(room, to).ok()) {
+        Ok(()) if connection.request.head_only => connection.closing.begin(Finish::Graceful, cx.now),
+        Ok(()) => stream::begin(connection, identity, cx),
+        Err(SendBufferFull) => connection.closing.begin(Finish::Abort, cx.now),
     }
 }
 
@@ -576,19 +596,27 @@ pub(super) fn reject(connection: &mut Connection, rejection: &Rejection, config:
     });
 }
 
-/// Sends the one response of this connection.
+/// Sends the one response of this connection, and ends it.
 pub(super) fn respond(
     connection: &mut Connection,
     config: &HttpConfig,
     now: Duration,
     write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
 ) {
+    let finish = if put(connection, config, write).is_ok() { Finish::Graceful } else { Finish::Abort };
+    connection.closing.begin(finish, now);
+}
+
+/// Writes the one response of this connection, or its head.
+fn put(
+    connection: &mut Connection,
+    config: &HttpConfig,
+    write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
+) -> Result<(), SendBufferFull> {
     connection.receive.clear();
     let Request { head_only, origin, is_rest, methods, .. } = connection.request;
     let origin = origin.and_then(|position| config.allowed().nth(position.into()));
     let origin = origin.map(http::without_default_port);
     let to = Recipient { head_only, origin, reads_problems: is_rest, methods };
-    let written = connection.send.raw(|room| write(room, to));
-    let finish = if written.is_ok() { Finish::Graceful } else { Finish::Abort };
-    connection.closing.begin(finish, now);
+    connection.send.raw(|room| write(room, to))
 }

@@ -19,6 +19,7 @@ use crate::http::SEND_RESERVE_BYTES;
 use crate::json::{self, Writer};
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
+use crate::rest;
 use crate::session::ClientAddr;
 use crate::ws::{
     CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, SendBufferFull, Socket, TextFrame,
@@ -372,15 +373,29 @@ impl Connection {
         &mut self,
         write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>,
     ) -> Result<(), SendBufferFull> {
-        if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
-            return Ok(());
-        }
-        self.send.text(|room| {
+        let mut write = Some(write);
+        self.put_message(&mut |room| {
             let limit = room.len().min(CHUNK_PIECE_BYTES).min(REPLY_BYTES);
             let mut out = Writer::new(room.get_mut(..limit)?);
-            write(&mut out).ok()?;
+            write.take()?(&mut out).ok()?;
             out.finish().ok().map(<[u8]>::len)
         })
+    }
+
+    /// Writes a text message, or the event of a stream, to the send buffer.
+    fn put_message(
+        &mut self,
+        compose: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<(), SendBufferFull> {
+        match &self.socket {
+            Some(socket) if socket.is_closing() => Ok(()),
+            Some(socket) if socket.is_stream() => self.send.raw(|room| {
+                let length = compose(room)?;
+                rest::event(room, length)
+            }),
+            Some(_) => self.send.text(compose),
+            None => Ok(()),
+        }
     }
 
     /// Writes an encoded text message to the send buffer.
@@ -388,10 +403,14 @@ impl Connection {
         &mut self,
         frame: &TextFrame<BYTES>,
     ) -> Result<(), SendBufferFull> {
-        if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
-            return Ok(());
+        match &self.socket {
+            Some(socket) if socket.is_stream() => self.put_message(&mut |room| {
+                room.get_mut(..frame.payload().len())?.copy_from_slice(frame.payload());
+                Some(frame.payload().len())
+            }),
+            Some(socket) if !socket.is_closing() => self.send.encoded(frame),
+            _ => Ok(()),
         }
-        self.send.encoded(frame)
     }
 
     /// Starts or ends the time of a peer that does not read, and that of a stage.

@@ -7,6 +7,8 @@ pub(super) struct Request {
     pub(super) head_only: bool,
     /// It is for a resource of `/api/v1`.
     pub(super) is_rest: bool,
+    /// It is for the stream of events.
+    pub(super) is_stream: bool,
     /// Methods that the resource has; empty: those of every path.
     pub(super) methods: &'static str,
     /// Position of its `Origin` among those that are allowed.

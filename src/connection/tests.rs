@@ -19,5 +19,6 @@ mod rights;
 mod service_log;
 mod sessions;
 mod simulation;
+mod stream;
 
 use crate as friendlet;

@@ -10,7 +10,7 @@ use crate::friendcore::chunk::{Assembler, Progress, SetId};
 use crate::friendcore::{self, Form, Message, Request, Scratch, reply};
 use crate::internal_error;
 use crate::json::Writer;
-use crate::ws::Incoming;
+use crate::ws::{CloseCode, Incoming, Socket};
 
 /// Handles all whole messages for whose answers there is room.
 pub(super) fn handle_messages(connection: &mut Connection, cx: &mut Context<'_>) {
@@ -167,6 +167,10 @@ pub(super) fn unbind(connection: &mut Connection, notice: &str, now: Duration) {
     connection.pushes.clear();
     connection.deauthenticate(now);
     connection.put_answer(|out| reply::notice(out, notice));
+    if connection.socket.as_ref().is_some_and(Socket::is_stream) {
+        // It cannot show another session.
+        connection.close(CloseCode::Policy, notice, now);
+    }
     connection.track_stall(now);
 }
 

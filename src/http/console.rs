@@ -86,7 +86,7 @@ pub fn write_console(
         ConsoleUse::Plain => return write_rejection(out, &UNREADABLE, 0, to),
     };
     let mut writer = ResponseWriter::new(out);
-    writer.head_for_cache(status, file.media_type, file.gzip.len(), "no-cache", to)?;
+    writer.head_for_cache(status, file.media_type, Some(file.gzip.len()), "no-cache", to)?;
     writer.field("content-encoding", "gzip")?;
     writer.field("vary", "accept-encoding")?;
     writer.field("etag", file.tag)?;

@@ -26,7 +26,7 @@ pub use origin::{check_origin, split_url, without_default_port};
 pub use page::write_health;
 pub use response::{
     CALL_HEAD_BYTES, CONTINUE, Cookie, MediaType, Recipient, ResponseTooLarge, phrase, write_call,
-    write_call_head, write_options, write_rejection,
+    write_call_head, write_options, write_rejection, write_stream_head,
 };
 pub use upgrade::{SUBPROTOCOL, Upgrade, accept_key, check_upgrade, write_switching};
 

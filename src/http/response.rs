@@ -169,15 +169,15 @@ impl<'b> ResponseWriter<'b> {
         content_length: usize,
         to: Recipient<'_>,
     ) -> Result<(), ResponseTooLarge> {
-        self.head_for_cache(status, content_type, content_length, "no-store", to)
+        self.head_for_cache(status, content_type, Some(content_length), "no-store", to)
     }
 
-    /// Writes the fields of every response, with the rule for caches.
+    /// Writes the fields of every response, with the rule for caches. Without a length, the body ends with the connection.
     pub(super) fn head_for_cache(
         &mut self,
         status: u16,
         content_type: &str,
-        content_length: usize,
+        content_length: Option<usize>,
         cache_control: &str,
         to: Recipient<'_>,
     ) -> Result<(), ResponseTooLarge> {
@@ -189,7 +189,9 @@ impl<'b> ResponseWriter<'b> {
             self.field("access-control-allow-origin", origin)?;
             self.field("vary", "origin")?;
         }
-        self.number_field("content-length", content_length)?;
+        if let Some(content_length) = content_length {
+            self.number_field("content-length", content_length)?;
+        }
         self.field("cache-control", cache_control)?;
         self.field("x-content-type-options", "nosniff")
     }
@@ -262,6 +264,18 @@ pub fn write_call(
     let mut writer = ResponseWriter::new(out.get_mut(used..).ok_or(ResponseTooLarge)?);
     writer.put(body)?;
     Ok(used + writer.used())
+}
+
+/// Writes the head of a stream of events (HTML, 9.2), which nginx would hold back without being asked not to.
+///
+/// # Errors
+///
+/// [`ResponseTooLarge`] when `out` is too short.
+pub fn write_stream_head(out: &mut [u8], to: Recipient<'_>) -> Result<usize, ResponseTooLarge> {
+    let mut writer = ResponseWriter::new(out);
+    writer.head_for_cache(200, "text/event-stream", None, "no-store", to)?;
+    writer.field("x-accel-buffering", "no")?;
+    writer.finish(b"", true)
 }
 
 /// Writes the response to `OPTIONS`, also as a preflight request (Fetch, 4.8): pages of an allowed origin may call.
@@ -454,6 +468,14 @@ mod tests {
             write_rejection(out, &Rejection::new(404, "why"), 9, Recipient { head_only: true, ..to })
         });
         assert_eq!(head_only, format!("{head}\r\n\r\n"));
+    }
+
+    #[test]
+    fn stream_has_no_length() {
+        assert_eq!(
+            text(|out| write_stream_head(out, TO)),
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\nx-accel-buffering: no\r\n\r\n"
+        );
     }
 
     #[test]

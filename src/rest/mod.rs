@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod content;
+mod event;
 mod metrics;
 mod problem;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use core::fmt::Write as _;
 use heapless::String;
 
 pub use self::content::write;
+pub use self::event::{EVENTS, event};
 pub use self::metrics::{METRICS, ServerFigure, write_metrics};
 pub use self::problem::{code, detail, status};
 use crate::call::Parameters;
@@ -57,8 +59,10 @@ pub fn resource<'b>(bytes: &'b [u8], prefix: &str) -> Option<&'b str> {
 }
 
 /// Returns the path of the call that a resource stands for: that of `services` is `services/list`, that of
-/// `services/hello` is `services/hello/show`, and any other is the same. `None`: it is too long.
+/// `services/hello` is `services/hello/show`, that of `events` is the one with the same right, and any other is the same.
+/// `None`: it is too long.
 pub fn call_path(resource: &str) -> Option<String<CALL_PATH_BYTES>> {
+    let resource = if resource == EVENTS { "validate" } else { resource };
     let mut segments = resource.split('/');
     let call = match (segments.next(), segments.next(), segments.next()) {
         (Some("services" | "sessions" | "operations"), None, _) => "/list",

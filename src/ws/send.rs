@@ -36,6 +36,11 @@ impl<const BYTES: usize> TextFrame<BYTES> {
         Some(Self { bytes, start })
     }
 
+    /// Payload.
+    pub fn payload(&self) -> &[u8] {
+        self.bytes.get(HEADER_BYTES..).unwrap_or_default()
+    }
+
     /// Header and payload.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()

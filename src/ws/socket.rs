@@ -11,6 +11,8 @@ use crate::internal_error;
 
 /// Payload of the pings sent: empty.
 const PING: &[u8] = b"";
+/// Comment of a stream of events, without an answer.
+const COMMENT: &[u8] = b":\n\n";
 
 /// Result of [`Socket::poll`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,10 +30,12 @@ pub enum Incoming {
     Stalled,
 }
 
-/// State machine of one WebSocket after its upgrade.
+/// State machine of one WebSocket after its upgrade, or of a stream of events (HTML, 9.2), whose client only reads.
 #[derive(Debug)]
 pub struct Socket {
     assembler: Assembler,
+    /// It is a stream of events.
+    is_stream: bool,
     /// Payload of a pong that had no space.
     pending_pong: Option<heapless::Vec<u8, { crate::ws::CONTROL_BYTES }>>,
     next_ping: Duration,
@@ -49,6 +53,7 @@ impl Socket {
     pub fn new(limits: Limits, now: Duration) -> Self {
         Self {
             assembler: Assembler::new(limits),
+            is_stream: false,
             pending_pong: None,
             next_ping: now + PING_INTERVAL,
             unanswered: 0,
@@ -56,6 +61,17 @@ impl Socket {
             code: None,
             closed: false,
         }
+    }
+
+    /// Stream of events that began at `now`. Comments take the place of pings, and it ends without a frame.
+    pub fn stream(now: Duration) -> Self {
+        let limits = Limits { message_bytes: 0, binary: false, masked: true };
+        Self { is_stream: true, ..Self::new(limits, now) }
+    }
+
+    /// Returns true for a stream of events.
+    pub fn is_stream(&self) -> bool {
+        self.is_stream
     }
 
     /// Returns true if the connection is to be closed once the send buffer is empty.
@@ -81,6 +97,10 @@ impl Socket {
 
     /// Returns the next message; handles pings, close frames and violations.
     pub fn poll(&mut self, receive: &mut ReceiveBuffer, send: &mut SendBuffer, now: Duration) -> Incoming {
+        if self.is_stream {
+            receive.clear();
+            return Incoming::More;
+        }
         loop {
             if let Some(payload) = &self.pending_pong {
                 if send.pong(payload).is_err() {
@@ -129,7 +149,7 @@ impl Socket {
         }
         self.code = Some(code.into());
         self.closing = Some(now + CLOSE_TIMEOUT);
-        if send.close(Some(code), reason).is_err() {
+        if self.is_stream || send.close(Some(code), reason).is_err() {
             self.closed = true;
         }
     }
@@ -143,6 +163,13 @@ impl Socket {
     pub fn handle_timeout(&mut self, send: &mut SendBuffer, now: Duration) {
         if let Some(deadline) = self.closing {
             self.closed |= now >= deadline;
+        } else if self.is_stream && now >= self.next_ping {
+            self.next_ping = now + PING_INTERVAL;
+            // Without space it is left out: the client has enough to read.
+            let _ = send.raw(|room| {
+                room.get_mut(..COMMENT.len())?.copy_from_slice(COMMENT);
+                Some(COMMENT.len())
+            });
         } else if !self.closed && now >= self.next_ping {
             if self.unanswered >= UNANSWERED_PINGS {
                 // 1006 (abnormal closure) is never sent; it is for the log.
@@ -241,6 +268,24 @@ mod tests {
         assert_eq!(now, PING_INTERVAL * (1 + u32::from(UNANSWERED_PINGS)));
         socket.handle_timeout(&mut output, now);
         assert!(socket.is_closed() && output.is_empty());
+    }
+
+    #[test]
+    fn stream_has_comments_and_ends_without_a_frame() {
+        let (_, mut receive, mut output) = socket();
+        let mut stream = Socket::stream(Duration::ZERO);
+        for round in 1..=2 * u32::from(UNANSWERED_PINGS) {
+            receive.space()[0] = 0x89;
+            receive.commit(1);
+            assert_eq!(stream.poll(&mut receive, &mut output, Duration::ZERO), Incoming::More);
+            assert!(receive.filled().is_empty());
+            assert_eq!(stream.poll_timeout(), Some(PING_INTERVAL * round));
+            stream.handle_timeout(&mut output, PING_INTERVAL * round);
+            assert_eq!(output.pending(), b":\n\n");
+            output.clear();
+        }
+        stream.close(CloseCode::Away, "the server ends", &mut output, Duration::ZERO);
+        assert!(stream.is_closed() && output.is_empty());
     }
 
     #[test]

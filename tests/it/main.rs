@@ -6,6 +6,7 @@ mod calls;
 mod circles;
 mod configuration;
 mod documents;
+mod events;
 mod layers;
 mod limits;
 mod openapi;

@@ -7,6 +7,7 @@ use friendlet::api::calls::{Effect, Handler, NAME};
 use friendlet::api::{CALLS, Row};
 use serde_json::{Map, Value, json};
 
+use crate::events;
 use crate::rest::{resource, summary};
 use crate::support::generated;
 
@@ -52,6 +53,14 @@ const TYPES: &[(&str, &str)] = &[
     ("Configuration", "deviceFile: string, size: integer, from: integer, next: integer, text: string"),
 ];
 
+/// Types of the data of pushes.
+#[rustfmt::skip]
+const PUSHED: &[(&str, &str)] = &[
+    ("ServiceChange", "service: string, state: string, pid: integer, reason?: string, output?: [string]"),
+    ("CheckChange", "check: string, service?: string, state: string, error?: string"),
+    ("ServiceLog", "service: string, from: integer, next: integer, lost: integer, lines: [string]"),
+];
+
 /// Types of the answers to the calls that have any content.
 #[rustfmt::skip]
 const ANSWERS: &[(&str, &str)] = &[
@@ -90,7 +99,8 @@ struct Member {
 
 /// Members of a type of [`TYPES`].
 fn members(name: &str) -> Vec<Member> {
-    let (_, text) = TYPES.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("type {name}"));
+    let mut types = TYPES.iter().chain(PUSHED);
+    let (_, text) = types.find(|(known, _)| *known == name).unwrap_or_else(|| panic!("type {name}"));
     let pairs = text.split(", ").filter_map(|member| member.split_once(": "));
     pairs
         .map(|(name, r#type)| match name.strip_suffix('?') {
@@ -107,7 +117,7 @@ fn answer_of(row: &Row) -> &'static str {
 }
 
 /// Schema of a type (JSON Schema 2020-12).
-fn schema(r#type: &str) -> Value {
+pub(crate) fn schema(r#type: &str) -> Value {
     if let Some(item) = r#type.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return json!({ "type": "array", "items": schema(item) });
     }
@@ -118,8 +128,13 @@ fn schema(r#type: &str) -> Value {
     }
 }
 
-fn schemas() -> Value {
-    let types = TYPES.iter().map(|(name, _)| {
+/// Schemas of the data of pushes.
+pub(crate) fn schemas_of_pushes() -> Value {
+    schemas(PUSHED)
+}
+
+fn schemas(types: &[(&str, &str)]) -> Value {
+    let types = types.iter().map(|(name, _)| {
         if *name == "Any" {
             return ((*name).to_owned(), json!({ "type": "object" }));
         }
@@ -191,6 +206,19 @@ fn description() -> Value {
             item[method.to_lowercase()] = operation(row, method, &path);
         }
     }
+    // No schema of OpenAPI 3.1 has the events of a stream: docs/asyncapi.json has.
+    paths.insert(
+        format!("/{}", friendlet::rest::EVENTS),
+        json!({ "get": {
+            "operationId": "get-events",
+            "summary": events::SUMMARY,
+            "tags": ["events"],
+            "responses": {
+                "200": { "description": "events", "content": { "text/event-stream": { "schema": { "type": "string" } } } },
+                "default": { "description": "a problem", "content": content("application/problem+json", "Problem") },
+            },
+        } }),
+    );
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -203,7 +231,7 @@ fn description() -> Value {
         "security": [{ "bearer": [] }, { "cookie": [] }],
         "paths": paths,
         "components": {
-            "schemas": schemas(),
+            "schemas": schemas(TYPES),
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer" },
                 "cookie": { "type": "apiKey", "in": "cookie", "name": friendlet::rest::COOKIE },
@@ -235,7 +263,7 @@ fn types_of_typescript_are_made_from_the_same() {
     let mut text =
         "// Answers of the API under /api/v1, and the call of each. Made from the table of calls.\n"
             .to_owned();
-    for (name, _) in TYPES {
+    for (name, _) in TYPES.iter().chain(PUSHED) {
         writeln!(text, "\nexport interface {name} {{").unwrap();
         if *name == "Any" {
             text += "  [key: string]: unknown;\n";
@@ -254,6 +282,10 @@ fn types_of_typescript_are_made_from_the_same() {
         for method in methods {
             writeln!(text, "  \"{method} /api/v1/{path}\": {};", answer_of(row)).unwrap();
         }
+    }
+    text += "}\n\n/** Data of each event of `GET /api/v1/events`. */\nexport interface Events {\n";
+    for (name, r#type) in events::EVENTS {
+        writeln!(text, "  \"{name}\": {};", typescript(r#type)).unwrap();
     }
     text += "}\n";
     generated::check_file("docs/friendlet.d.ts", &text);
@@ -285,7 +317,7 @@ pub(crate) fn check_problem(answer: &Value) {
 }
 
 #[track_caller]
-fn check_type(r#type: &str, value: &Value, place: &str) {
+pub(crate) fn check_type(r#type: &str, value: &Value, place: &str) {
     if let Some(item) = r#type.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let values = value.as_array().unwrap_or_else(|| panic!("{place}: no array: {value}"));
         values.iter().for_each(|value| check_type(item, value, place));

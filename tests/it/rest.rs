@@ -5,6 +5,7 @@ use friendlet::api::{CALLS, Row};
 use friendlet::call::Failure;
 use friendlet::rest;
 
+use crate::events;
 use crate::support::generated;
 
 /// Methods and path of the resource of a call; `None` for another spelling of a call.
@@ -80,6 +81,7 @@ fn page_shows_every_resource() {
             summary(row)
         );
     }
+    text += &format!("| `GET /api/v1/{}` |  | a session | {} |\n", rest::EVENTS, events::SUMMARY);
     generated::check("docs/rest.md", "resources", &text);
 }
 

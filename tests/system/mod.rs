@@ -30,6 +30,7 @@ mod descriptors;
 mod drop_ins;
 mod earlier;
 mod endurance;
+mod events;
 mod fall_back;
 mod floods;
 mod handshakes;

@@ -1,10 +1,12 @@
 //! The API under `/api/v1`.
 
-use std::process::Command as Process;
+use std::io::BufReader;
+use std::process::{Command as Process, Stdio};
 
 use friendlet::api::calls::NAME;
 use serde_json::{Value, json};
 
+use super::events::Events;
 use super::services::until_state;
 use crate::openapi::{check_answer, check_problem};
 use crate::support::device::{ADMIN, GUEST, service, shell};
@@ -252,7 +254,7 @@ fn answers_are_as_the_description_says() {
     assert_eq!((description.status, description.header("content-type")), (200, Some("application/json")));
 }
 
-/// The commands of docs/rest.md in this order: a login, a list and a start.
+/// The commands of docs/rest.md in this order: a login, a list, a start, and the events, which do not end.
 #[test]
 fn commands_of_the_page_run() {
     let server = Server::start(&Device::new().with(&service("hello", &["/bin/sleep", "1000"], "")));
@@ -267,6 +269,17 @@ fn commands_of_the_page_run() {
             .replace(r#""admin""#, r#""fadmin""#)
             .replace("PASSWORD", "secret")
             .replace("SESSION", &session);
+        if command.contains("/events") {
+            let mut curl = Process::new("sh")
+                .args(["-c", &format!("exec {command} --silent --show-error")])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            Events(BufReader::new(curl.stdout.take().unwrap())).until("hello", "started");
+            curl.kill().unwrap();
+            curl.wait().unwrap();
+            continue;
+        }
         let output =
             Process::new("sh").args(["-c", &format!("{command} --silent --show-error")]).output().unwrap();
         assert!(output.status.success(), "{command}: {output:?}");
@@ -282,13 +295,13 @@ fn commands_of_the_page_run() {
     until_state(&server, "hello", "started");
 }
 
-/// Requests that schemathesis makes of the description: what differs from it is a failure. Those that end a session or the board
-/// are left out.
+/// Requests that schemathesis makes of the description: what differs from it is a failure. Those that end a session or the board,
+/// and the events, which do not end, are left out.
 #[test]
 #[ignore = "needs schemathesis"]
 fn tool_finds_no_answer_that_differs_from_the_description() {
     const LEFT_OUT: &str =
-        "board/(reboot|poweroff|factory-reset|upgrade|markgood|confirm)|sessions/end|user/";
+        "events|board/(reboot|poweroff|factory-reset|upgrade|markgood|confirm)|sessions/end|user/";
     let tool = std::env::var_os("FRIENDLET_SCHEMATHESIS").expect("FRIENDLET_SCHEMATHESIS is its path");
     let device = Device::plain().with(&service("hello", &["/bin/sleep", "1000"], ""));
     let server = Server::start(&device);
