@@ -110,6 +110,11 @@ impl Accounts {
         self.rights(identity).is_admin()
     }
 
+    /// The user, unless an administrator: one who has a share of what all use.
+    pub(crate) fn sharing_user(&self, identity: Identity) -> Option<UserId> {
+        (!self.is_admin(identity)).then(|| identity.user())
+    }
+
     /// Name of the identity's user, for the log.
     pub(super) fn name(&self, identity: Identity) -> &str {
         self.users.name(identity.user())
@@ -147,10 +152,12 @@ impl Accounts {
     }
 
     /// Returns true if one more password of this client may be checked. A client has at most as many places of the queue
-    /// as are free: alone the half of it, and several share it, so that there is a place for the next one.
-    pub(super) fn may_check(&self, source: ClientAddr) -> bool {
+    /// as are free: alone the half of it, and several share it, so that there is a place for the next one. The last place
+    /// is for a known user, one who has logged in from there before.
+    pub(super) fn may_check(&self, is_known: bool, source: ClientAddr) -> bool {
+        let used = self.checks.len();
         let of_source = self.checks.iter().filter(|(_, other)| *other == source).count();
-        of_source + self.checks.len() < PASSWORD_CHECKS
+        of_source + used + 1 < PASSWORD_CHECKS || is_known && used < PASSWORD_CHECKS
     }
 
     /// Counts the start of a check.

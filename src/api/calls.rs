@@ -29,7 +29,8 @@ pub(crate) type Public = for<'a> fn(&Call<'a>, &Caller, &'a mut Context<'_>) -> 
 /// Handler of a call with a session.
 pub(crate) type Session = for<'a> fn(&Call<'a>, &Caller, Identity, &'a mut Context<'_>) -> Outcome<'a>;
 /// Handler of a call about a service that the caller may see.
-pub(crate) type Service = for<'a> fn(&Call<'a>, &Caller, ServiceId, &'a mut Context<'_>) -> Outcome<'a>;
+pub(crate) type Service =
+    for<'a> fn(&Call<'a>, &Caller, Identity, ServiceId, &'a mut Context<'_>) -> Outcome<'a>;
 
 /// Handler of a call, by the right that it needs.
 #[derive(Clone, Copy, Debug)]

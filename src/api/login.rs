@@ -41,7 +41,7 @@ pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_
         return refuse(has_device, 0, cx);
     }
     let accounts = &mut cx.api.accounts;
-    if !accounts.may_check(caller.source) {
+    if !accounts.may_check(accounts.lockout.is_known(&name, caller.source), caller.source) {
         return Outcome::Failed(Failure::TableFull);
     }
     let user = accounts.users.find(&name);

@@ -380,7 +380,9 @@ fn run<'a>(
             Some(identity),
             _,
         ) => handler(call, caller, identity, cx),
-        (Handler::Service(handler), _, Some(service)) => handler(call, caller, service, cx),
+        (Handler::Service(handler), Some(identity), Some(service)) => {
+            handler(call, caller, identity, service, cx)
+        }
         (Handler::Verb(verb), Some(identity), Some(service)) => {
             services::run(verb, identity, caller.source, service, cx)
         }

@@ -73,7 +73,7 @@ pub(super) fn update<'a>(
         let stored = stored.unwrap_or_else(|| PasswordHash::dummy(accounts.rounds()));
         old = Some((canonical_password(given.as_bytes()), stored));
     }
-    if !accounts.may_check(caller.source) {
+    if !accounts.may_check(false, caller.source) {
         return Outcome::Failed(Failure::TableFull);
     }
     let id = cx.api.next_call_id();

@@ -2,7 +2,7 @@
 
 use crate::call::{ConfigurationWork, LogSource};
 use crate::service::{BoardEnd, Memo, Memory, Program, Scope, ServiceId, Signal, Usage};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, UserId, Users};
 
 /// A queue or table of the system is full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,8 +41,14 @@ pub trait Platform {
     fn memory(&self) -> Memory;
 
     /// Runs the program of a named command, by its index in the specification of the service. Its end completes
-    /// the call.
-    fn run_command(&mut self, service: ServiceId, command: usize, call_id: u64) -> Result<(), Refused>;
+    /// the call. `user` is that of the call, who has a share of the runs, unless an administrator.
+    fn run_command(
+        &mut self,
+        service: ServiceId,
+        command: usize,
+        call_id: u64,
+        user: Option<UserId>,
+    ) -> Result<(), Refused>;
 
     /// Checks a password. The verdict completes the call.
     fn check_password(

@@ -151,6 +151,7 @@ pub(super) fn list<'a>(
 pub(super) fn status<'a>(
     _: &Call<'a>,
     _: &Caller,
+    _: Identity,
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
@@ -166,7 +167,13 @@ pub(super) fn status<'a>(
 }
 
 /// Returns declaration, state and past ends of a service.
-pub(super) fn show<'a>(_: &Call<'a>, _: &Caller, service: ServiceId, cx: &'a mut Context<'_>) -> Outcome<'a> {
+pub(super) fn show<'a>(
+    _: &Call<'a>,
+    _: &Caller,
+    _: Identity,
+    service: ServiceId,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
     let (services, now) = (&cx.api.services, cx.now);
     match services.table().get(service) {
         Some(spec) => {
@@ -183,6 +190,7 @@ pub(super) fn show<'a>(_: &Call<'a>, _: &Caller, service: ServiceId, cx: &'a mut
 pub(super) fn log<'a>(
     call: &Call<'a>,
     caller: &Caller,
+    _: Identity,
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
@@ -263,6 +271,7 @@ fn whole_lines(page: &[u8], begins_inside: bool, is_full: bool) -> (usize, &[u8]
 pub(super) fn web_gui<'a>(
     _: &Call<'a>,
     _: &Caller,
+    _: Identity,
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
@@ -274,6 +283,7 @@ pub(super) fn web_gui<'a>(
 pub(super) fn command<'a>(
     call: &Call<'a>,
     _: &Caller,
+    identity: Identity,
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
@@ -290,7 +300,8 @@ pub(super) fn command<'a>(
         }
         CommandAction::Argv(_) => {
             let id = cx.api.next_call_id();
-            match cx.platform.run_command(service, index, id) {
+            let user = cx.api.accounts.sharing_user(identity);
+            match cx.platform.run_command(service, index, id, user) {
                 Ok(()) => {
                     let program = Program::Command(index as u8);
                     cx.api.pending(id, Work::Command { service, program })

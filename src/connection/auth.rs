@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::SESSION_TIMEOUT;
+use crate::api::Accounts;
 use crate::call::Identity;
 use crate::session::SessionKey;
 
@@ -13,6 +14,8 @@ pub(super) struct Auth {
     pub(super) bound: Option<Identity>,
     /// Identity of the last valid session; `None` while one is required.
     identity: Option<Identity>,
+    /// That is an administrator's.
+    is_admin: bool,
     /// Deadline for a valid session; `None` after one, and without a socket.
     deadline: Option<Duration>,
 }
@@ -33,15 +36,21 @@ impl Auth {
         self.deadline.is_some()
     }
 
+    /// Returns true if the last valid session was an administrator's.
+    pub(super) fn is_admin(&self) -> bool {
+        self.is_admin
+    }
+
     /// Accepts the identity of a valid session.
-    pub(super) fn authenticate(&mut self, identity: Identity) {
+    pub(super) fn authenticate(&mut self, identity: Identity, accounts: &Accounts) {
         self.deadline = None;
         self.identity = Some(identity);
+        self.is_admin = accounts.is_admin(identity);
     }
 
     /// Removes the identity. A socket has to present a valid session in time.
     pub(super) fn deauthenticate(&mut self, is_socket: bool, now: Duration) {
-        self.identity = None;
+        (self.identity, self.is_admin) = (None, false);
         self.deadline = is_socket.then(|| now + SESSION_TIMEOUT);
     }
 

@@ -414,7 +414,7 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
             let session = call.session.unwrap_or_default();
             let local = connection.place.local;
             if let Some(identity) = cx.api.accounts.identify(session, local, cx.now, &*cx.platform) {
-                connection.auth.authenticate(identity);
+                connection.auth.authenticate(identity, &cx.api.accounts);
             }
         }
     }
@@ -565,7 +565,7 @@ fn handle_upgrade(
     }
     connection.receive.consume(length);
     match identity {
-        Some(identity) => connection.auth.authenticate(identity),
+        Some(identity) => connection.auth.authenticate(identity, &cx.api.accounts),
         None => connection.auth.deauthenticate(true, cx.now),
     }
     let limits = Limits { message_bytes: MESSAGE_BYTES, binary: false, masked: true };

@@ -13,7 +13,7 @@ use super::request::Request;
 use super::{ANSWER_TIMEOUT, Peer, RECEIVE_BYTES, SEND_TIMEOUT, SlotId};
 use crate::api::{Api, Counters, Platform};
 use crate::call::{Caller, Identity, PendingCall};
-use crate::friendcore::chunk::{Assembler, SetId};
+use crate::friendcore::chunk::{Assembler, Owner, SetId};
 use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Form};
 use crate::http::SEND_RESERVE_BYTES;
 use crate::json::{self, Writer};
@@ -250,6 +250,15 @@ impl Connection {
             admins_only: self.proof().is_none() && room.is_for_administrators(),
             may_change,
             is_answered,
+        }
+    }
+
+    /// Owner of its chunked messages.
+    pub(super) fn chunk_owner(&self) -> Owner {
+        Owner {
+            connection: u32::from(self.place.id.index),
+            user: self.proof().map(Identity::user),
+            is_admin: self.auth.is_admin() || self.place.local.is_some(),
         }
     }
 

@@ -92,7 +92,7 @@ fn handle_message(
         Ok(Message::Bind { form, session }) => bind(connection, form, session, cx),
         // All connections share a few sets, so an unauthenticated client gets none.
         Ok(Message::Chunk(part)) if may_be_chunk && !connection.auth.is_due() => {
-            match cx.chunks.handle_part(u32::from(connection.place.id.index), part, cx.now) {
+            match cx.chunks.handle_part(connection.chunk_owner(), part, cx.now) {
                 Ok(Progress::Waiting) => {}
                 Ok(Progress::Complete(set)) => return Some(set),
                 Err(error) => {
@@ -133,7 +133,7 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
             cx.api.accounts.identify(session, connection.place.local, cx.now, &*cx.platform)
         && connection.is_admitted(identity, cx)
     {
-        connection.auth.authenticate(identity);
+        connection.auth.authenticate(identity, &cx.api.accounts);
     }
 }
 
@@ -154,7 +154,7 @@ fn bind(connection: &mut Connection, form: Form, session: &str, cx: &mut Context
         cx.api.accounts.sessions.bind(key, cx.now);
     }
     connection.auth.bound = Some(identity);
-    connection.auth.authenticate(identity);
+    connection.auth.authenticate(identity, &cx.api.accounts);
     if form == Form::Envelope {
         connection.put_answer(|out| reply::bind_ok(out, session));
     }
@@ -223,7 +223,7 @@ fn reply_in_chunks(
     let mut out = Writer::new(buffer);
     reply::outcome(&mut out, Form::Envelope, request_id, outcome, true).ok()?;
     let text = out.finish().ok()?;
-    let set = chunks.lease_down(u32::from(connection.place.id.index), text, now).ok()?;
+    let set = chunks.lease_down(connection.chunk_owner(), text, now).ok()?;
     connection.outgoing = Some((set, 0));
     continue_outgoing(connection, chunks);
     Some(())

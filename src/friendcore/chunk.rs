@@ -11,8 +11,9 @@ use core::time::Duration;
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use heapless::String;
 
-use super::{CHUNK_AGE, CHUNK_PIECE_BYTES, ChunkError, Part};
+use super::{CHUNK_AGE, CHUNK_PIECE_BYTES, ChunkError, Part, SHARED_CHUNK_SETS};
 use crate::json::{Full, Writer};
+use crate::session::UserId;
 use crate::{internal_error, limits};
 
 /// Base64 characters decoded at once, in groups of four.
@@ -34,9 +35,18 @@ pub struct SetId {
     generation: u32,
 }
 
+/// Owner of a set.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Owner {
+    /// The caller's number for the connection. Ids of different connections never meet.
+    pub connection: u32,
+    /// Its user; `None` before a valid session.
+    pub user: Option<UserId>,
+    /// An administrator, who has any free set. Others have a share.
+    pub is_admin: bool,
+}
+
 /// All chunked messages in progress, in both directions.
-///
-/// `owner` is the caller's number for a connection; ids of different owners never meet.
 #[derive(Debug)]
 pub struct Assembler {
     sets: Box<[Set]>,
@@ -46,7 +56,7 @@ pub struct Assembler {
 struct Set {
     buffer: Box<[u8]>,
     generation: u32,
-    owner: u32,
+    owner: Owner,
     state: State,
     /// Received parts.
     parts: Parts,
@@ -113,7 +123,7 @@ impl Assembler {
         let set = || Set {
             buffer: vec![0; limits::CHUNK_BYTES].into_boxed_slice(),
             generation: 0,
-            owner: 0,
+            owner: Owner::default(),
             state: State::Free,
             parts: Parts::default(),
         };
@@ -124,9 +134,14 @@ impl Assembler {
     ///
     /// # Errors
     /// Any [`ChunkError`]. It drops all parts of the message.
-    pub fn handle_part(&mut self, owner: u32, part: Part<'_>, now: Duration) -> Result<Progress, ChunkError> {
+    pub fn handle_part(
+        &mut self,
+        owner: Owner,
+        part: Part<'_>,
+        now: Duration,
+    ) -> Result<Progress, ChunkError> {
         self.handle_timeout(now);
-        let known = self.sets.iter().position(|set| set.collects(owner, part.id));
+        let known = self.sets.iter().position(|set| set.collects(owner.connection, part.id));
         let index = match known {
             Some(index) => index,
             None => self.start(owner, part, now)?,
@@ -175,15 +190,15 @@ impl Assembler {
     ///
     /// # Errors
     /// [`ChunkError::TooLong`] if the base64 is longer than `limits::CHUNK_BYTES`, and
-    /// [`ChunkError::Busy`] if all sets are in use.
-    pub fn lease_down(&mut self, owner: u32, text: &[u8], now: Duration) -> Result<SetId, ChunkError> {
+    /// [`ChunkError::Busy`] if no set is free for the owner.
+    pub fn lease_down(&mut self, owner: Owner, text: &[u8], now: Duration) -> Result<SetId, ChunkError> {
         self.handle_timeout(now);
         // Guards the arithmetic of the encoder too.
         if text.len() > limits::CHUNK_BYTES {
             return Err(ChunkError::TooLong);
         }
         let length = base64::encoded_len(text.len(), true).ok_or(ChunkError::TooLong)?;
-        let index = self.take_free().ok_or(ChunkError::Busy)?;
+        let index = self.free_for(owner).ok_or(ChunkError::Busy)?;
         let set = self.sets.get_mut(index).ok_or(ChunkError::Busy)?;
         let place = set.buffer.get_mut(..length).ok_or(ChunkError::TooLong)?;
         BASE64.encode_slice(text, place).map_err(|_| ChunkError::TooLong)?;
@@ -231,8 +246,8 @@ impl Assembler {
     }
 
     /// Frees all sets of a connection that is gone.
-    pub fn drop_owner(&mut self, owner: u32) {
-        for set in self.sets.iter_mut().filter(|set| set.owner == owner) {
+    pub fn drop_owner(&mut self, connection: u32) {
+        for set in self.sets.iter_mut().filter(|set| set.owner.connection == connection) {
             set.free();
         }
     }
@@ -252,7 +267,7 @@ impl Assembler {
     }
 
     /// Starts a set with a valid first part.
-    fn start(&mut self, owner: u32, part: Part<'_>, now: Duration) -> Result<usize, ChunkError> {
+    fn start(&mut self, owner: Owner, part: Part<'_>, now: Duration) -> Result<usize, ChunkError> {
         let total = usize::try_from(part.total).map_err(|_| ChunkError::Total)?;
         if total == 0 || total > limits::CHUNK_PARTS {
             return Err(ChunkError::Total);
@@ -261,7 +276,7 @@ impl Assembler {
         if id.is_empty() {
             return Err(ChunkError::Id);
         }
-        let index = self.take_free().ok_or(ChunkError::Busy)?;
+        let index = self.free_for(owner).ok_or(ChunkError::Busy)?;
         let set = self.sets.get_mut(index).ok_or(ChunkError::Busy)?;
         set.owner = owner;
         set.state = State::Up;
@@ -269,7 +284,14 @@ impl Assembler {
         Ok(index)
     }
 
-    fn take_free(&self) -> Option<usize> {
+    /// Index of a free set. A user who is not an administrator has at most as many of [`SHARED_CHUNK_SETS`] as are free. A
+    /// set that is being read is not counted: the answer may need one.
+    fn free_for(&self, owner: Owner) -> Option<usize> {
+        let used = self.sets.iter().filter(|set| matches!(set.state, State::Up | State::Down(_)));
+        let sum: usize = used.map(|set| 1 + usize::from(set.owner.user == owner.user)).sum();
+        if sum >= SHARED_CHUNK_SETS && !owner.is_admin {
+            return None;
+        }
         self.sets.iter().position(|set| matches!(set.state, State::Free))
     }
 
@@ -283,8 +305,8 @@ impl Assembler {
 }
 
 impl Set {
-    fn collects(&self, owner: u32, id: &str) -> bool {
-        self.owner == owner && matches!(self.state, State::Up) && self.parts.id == id
+    fn collects(&self, connection: u32, id: &str) -> bool {
+        self.owner.connection == connection && matches!(self.state, State::Up) && self.parts.id == id
     }
 
     fn deadline(&self) -> Option<Duration> {

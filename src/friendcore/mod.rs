@@ -36,7 +36,7 @@ pub use self::chunk::{Assembler, Progress, SetId};
 pub use self::error::{ChunkError, Refusal, RefusalKind};
 use crate::call::{Call, Parameters};
 use crate::json;
-use crate::limits::{CHUNK_BYTES, CHUNK_ID_BYTES, REPLY_BYTES};
+use crate::limits::{CHUNK_BYTES, CHUNK_ID_BYTES, CHUNK_SETS, REPLY_BYTES};
 
 crate::limits::limits! {
     /// Program and arguments of a command line in `services/NAME/show`.
@@ -48,6 +48,9 @@ crate::limits::limits! {
     /// Bytes of a chunk's envelope around its piece.
     CHUNK_ENVELOPE_BYTES: usize = 128 + 6 * CHUNK_ID_BYTES, exceeded "the chunk is not written",
         tests ["reply_is_sent_in_parts", "envelope_of_a_part_is_within_its_room"];
+    /// Chunked messages of users who are not administrators: all but one. Such a user has at most as many as are free.
+    SHARED_CHUNK_SETS: usize = if CHUNK_SETS > 1 { CHUNK_SETS - 1 } else { 1 }, exceeded "rejected",
+        tests ["user_has_a_share_of_the_sets_and_an_administrator_the_last"];
     /// Time from the first chunk of a message to the last.
     CHUNK_AGE: Duration = Duration::from_secs(60), exceeded "the chunks are dropped",
         tests ["age_limit", "expired_sets_are_free_at_once"];

@@ -27,15 +27,18 @@ pub use self::run::{CommandDone, RunEnd, RunError, RunOwner};
 use self::run::{RunSlot, RunState};
 use super::message::{self, Force, FromKeeper, REPORT_BYTES, Report, Request, Unfinished, UpgradeReason};
 use super::output::{Output, TailBuffer};
-use super::{CHECK_RUNS, Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
+use super::{Cgroups, REFUSAL_BYTES, REQUESTS, SHARED_RUNS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
 use crate::runtime::{AsyncFd, Notify, Tasks, Timer};
 use crate::service::{
     Attempt, BoardEnd, COMMAND_TIMEOUT, Memo, ProcessEvent, Program, ReadyCheck, Scope, ServiceId,
     ServiceTable, Signal, Usage,
 };
-use crate::session::SessionMemo;
+use crate::session::{SessionMemo, UserId};
 use crate::{internal_error, warning};
+
+/// User whose runs are those of health checks; as a local administrator he has no share of his own.
+const CHECKS: UserId = UserId::LOCAL_ROOT;
 
 /// Line in the output of a process that an earlier server has started.
 const INHERITED: &str = "(friendlet: another server reads the output from here on)\n";
@@ -234,20 +237,36 @@ impl Processes {
     }
 
     /// Requests the start of a named command, by its index in the specification, with the user, directory
-    /// and environment of its service. `ticket` is returned with the outcome.
+    /// and environment of its service. `ticket` is returned with the outcome. `user` is that of the call, unless an
+    /// administrator: such a user has at most as many of [`SHARED_RUNS`] as are free.
     ///
     /// # Errors
     /// See [`RunError`].
-    pub fn run_command(&self, service: ServiceId, command: usize, ticket: u64) -> Result<(), RunError> {
+    pub fn run_command(
+        &self,
+        service: ServiceId,
+        command: usize,
+        ticket: u64,
+        user: Option<UserId>,
+    ) -> Result<(), RunError> {
+        if user.is_some_and(|user| !self.has_room_for(user)) {
+            return Err(RunError::Full);
+        }
         let program = Program::Command(command as u8);
-        self.start_run(service, program, RunOwner::Call(ticket), self.command_timeout)
+        self.start_run(service, program, RunOwner::Call(ticket), user, self.command_timeout)
+    }
+
+    /// Returns true while fewer of [`SHARED_RUNS`] are in use, those of this user counted twice, than there are.
+    fn has_room_for(&self, user: UserId) -> bool {
+        let used = self.runs.iter().filter(|run| !run.is_free());
+        used.map(|run| 1 + usize::from(run.user.get() == Some(user))).sum::<usize>() < SHARED_RUNS
     }
 
     /// Requests the start of the program of a health check, with the user, directory and environment of its
     /// service. It is killed after `timeout`. Without room it is not started, and the attempt times out.
     pub fn run_check(&self, service: ServiceId, attempt: Attempt, timeout: Duration) {
         let program = Program::Check(attempt.check.index() as u8);
-        let started = self.start_run(service, program, RunOwner::Check(attempt), timeout);
+        let started = self.start_run(service, program, RunOwner::Check(attempt), Some(CHECKS), timeout);
         debug_assert!(started.is_ok(), "has_room_for_check comes first");
     }
 
@@ -263,10 +282,9 @@ impl Processes {
         }
     }
 
-    /// Returns true if the program of a check can be started. Half of the runs are kept for named commands.
+    /// Returns true if the program of a check can be started. Checks share the runs as one user does.
     pub fn has_room_for_check(&self) -> bool {
-        let is_check = |run: &&RunSlot| !run.is_free() && matches!(run.owner.get(), RunOwner::Check(_));
-        self.runs.iter().filter(is_check).count() < CHECK_RUNS && self.runs.iter().any(RunSlot::is_free)
+        self.has_room_for(CHECKS)
     }
 
     fn start_run(
@@ -274,6 +292,7 @@ impl Processes {
         service: ServiceId,
         program: Program,
         owner: RunOwner,
+        user: Option<UserId>,
         timeout: Duration,
     ) -> Result<(), RunError> {
         let free = self.runs.iter().enumerate().find(|(_, run)| run.is_free());
@@ -283,6 +302,7 @@ impl Processes {
         run.state.set(RunState::Running);
         run.is_kept.set(true);
         run.owner.set(owner);
+        run.user.set(user);
         run.timed_out.set(false);
         run.deadline.set(Some(Instant::now() + timeout));
         // The task of the run sets its timer.

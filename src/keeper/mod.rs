@@ -96,9 +96,10 @@ crate::limits::limits! {
     /// Reports of the keeper that wait for the server.
     REPORTS: usize = 4 * SERVICES + 64, exceeded "reports of suspended services are lost",
         tests ["reports_over_the_limit_are_lost"];
-    /// Programs of health checks that run at once: half of `service_command_runs`.
-    CHECK_RUNS: usize = SERVICE_COMMAND_RUNS.div_ceil(2), exceeded "the check waits until another one has ended",
-        tests ["checks_leave_runs_for_named_commands"];
+    /// Runs of health checks and of users who are not administrators: all but one. A user, and all checks together, have at
+    /// most as many as are free.
+    SHARED_RUNS: usize = if SERVICE_COMMAND_RUNS > 1 { SERVICE_COMMAND_RUNS - 1 } else { 1 }, exceeded "answered with an error; a check waits",
+        tests ["user_has_a_share_of_the_runs_and_an_administrator_the_last", "checks_leave_runs_for_named_commands"];
     /// Files in `/tmp` of a service with `private_tmp`.
     PRIVATE_TMP_BYTES: usize = 8 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
     /// Servers in a row that are killed before they serve.

@@ -6,14 +6,14 @@ use super::reload::Reloader;
 use super::shutdown::Shutdown;
 use crate::api::{Platform, Refused};
 use crate::call::{ConfigurationWork, LogSource};
+use crate::error;
 use crate::keeper::{self, Processes, Unfinished};
 use crate::service::{BoardEnd, Memo, Memory, Program, Scope, ServiceId, Signal, Usage};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, UserId, Users};
 use crate::sys::log_reader::LogReader;
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::state_writer::{Records, StateText, StateWriter};
 use crate::sys::{Clock, EnabledFile, PasswordsFile, random};
-use crate::{error, warning};
 
 pub(super) struct System {
     processes: Rc<Processes>,
@@ -129,11 +129,14 @@ impl Platform for System {
         keeper::memory()
     }
 
-    fn run_command(&mut self, service: ServiceId, command: usize, ticket: u64) -> Result<(), Refused> {
-        self.processes.run_command(service, command, ticket).map_err(|error| {
-            warning!("cannot run a command of a service: {}", error);
-            Refused
-        })
+    fn run_command(
+        &mut self,
+        service: ServiceId,
+        command: usize,
+        ticket: u64,
+        user: Option<UserId>,
+    ) -> Result<(), Refused> {
+        self.processes.run_command(service, command, ticket, user).map_err(|_| Refused)
     }
 
     fn check_password(

@@ -71,6 +71,12 @@ impl Lockout {
         own.max(of_all)
     }
 
+    /// Returns true if the user has logged in from there.
+    pub fn is_known(&self, user: &str, client: ClientAddr) -> bool {
+        let user = name_digest(user);
+        self.pairs.iter().any(|pair| pair.is_known && pair.user == user && pair.client == client)
+    }
+
     /// Counts a wrong password. Returns the remaining block of the pair, if it is blocked now. A failure during a block
     /// does not prolong it.
     ///

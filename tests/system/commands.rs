@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 
 use super::services::start;
-use crate::support::device::{ADMIN, GUEST, shell};
+use crate::support::device::{ADMIN, GUEST, shell, token, user};
 use crate::support::directory::Directory;
 use crate::support::wait::until;
 use crate::support::ws::request;
@@ -118,6 +118,37 @@ fn a_program_that_writes_too_much_is_cut() {
     let letters = answer.matches('x').count();
     assert!((1000..=friendlet::limits::COMMAND_OUTPUT_BYTES + 8).contains(&letters), "{letters}");
     assert!(answer.ends_with(r#"", "Cut": true}"#), "the answer reports the cut");
+}
+
+#[test]
+fn user_whose_commands_do_not_end_leaves_the_others() {
+    const PANEL: &str = "5b2a7b6f0c1e4d3a9f8877665544332211000fed";
+    let directory = Directory::new();
+    let begun = directory.file("begun");
+    let wait = format!("wait = [\"/bin/sh\", \"-c\", \"echo >> {begun}; exec sleep 1000\"]");
+    let commands = tool(&format!("{wait}\nsay = [\"/bin/echo\", \"hello\"]"));
+    let accounts = user("panel", "user", "panel", "services = [\"tool\"]") + &token("panel", PANEL);
+    let server = Server::start(&Device::plain().with(&accounts).with(&commands));
+    let run = |cmd: &str| {
+        let mut socket = server.bound(PANEL);
+        let data = format!(r#"{{"cmd":"{cmd}"}}"#);
+        socket.send(&request("r", "services/tool/command", &data, PANEL));
+        socket
+    };
+    let share = friendlet::limits::SERVICE_COMMAND_RUNS / 2;
+    let _running: Vec<_> = (1..=share)
+        .map(|number| {
+            let socket = run("wait");
+            until("it begins", || {
+                fs::read_to_string(&begun).is_ok_and(|text| text.lines().count() == number)
+            });
+            socket
+        })
+        .collect();
+    let refused = run("say").reply();
+    assert!(refused.contains(r#"\"code\":\"17\""#), "{refused}");
+    let answer = command(&server, "say");
+    assert!(answer.contains("exit 0"), "an administrator: {answer}");
 }
 
 #[test]

@@ -15,7 +15,8 @@ use crate::service::{
     Supervisor, Usage,
 };
 use crate::session::{
-    CANONICAL_PASSWORD_BYTES, ChangedPassword, Lockout, PasswordHash, SessionMemo, SessionTable, Users,
+    CANONICAL_PASSWORD_BYTES, ChangedPassword, Lockout, PasswordHash, SessionMemo, SessionTable, UserId,
+    Users,
 };
 
 /// Token of `admin`; the session id of the reference exchange.
@@ -132,7 +133,13 @@ impl Platform for System {
         Memory { server: 1 << 20, available: 2 << 20, total: 4 << 20 }
     }
 
-    fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {
+    fn run_command(
+        &mut self,
+        _: ServiceId,
+        _: usize,
+        call_id: u64,
+        _: Option<UserId>,
+    ) -> Result<(), Refused> {
         self.commands.push(call_id);
         if self.is_full { Err(Refused) } else { Ok(()) }
     }

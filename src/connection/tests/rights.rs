@@ -7,6 +7,7 @@ use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
 use crate::api::calls::NAME;
 use crate::api::{Board, CALLS, Effect, Handler};
 use crate::connection::{Peer, SESSION_TIMEOUT, SlotId};
+use crate::friendcore::SHARED_CHUNK_SETS;
 use crate::limits::{CHUNK_SETS, PASSWORD_CHECKS, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
@@ -138,7 +139,7 @@ fn pending_pushes_go_to_users_of_the_service() {
 
 #[test]
 fn chunks_need_a_session() {
-    let mut fixture = Fixture::new(4);
+    let mut fixture = Fixture::new(8);
     let (unauthenticated, named) = (fixture.socket(), fixture.bound(ANNA));
     let chunk = |id: usize| {
         format!(
@@ -149,10 +150,19 @@ fn chunks_need_a_session() {
     for id in 0..=CHUNK_SETS {
         assert_eq!(fixture.say(unauthenticated, &chunk(id)), refused);
     }
-    for id in 0..CHUNK_SETS {
-        assert!(fixture.say(named, &chunk(id)).is_empty());
+    // A user has a share of them, on all sockets together; an administrator has the rest.
+    let (another, admin) = (fixture.bound(ANNA), fixture.bound(ADMIN));
+    let share = SHARED_CHUNK_SETS.div_ceil(2);
+    for id in 0..share {
+        assert!(fixture.say(if id == 0 { named } else { another }, &chunk(id)).is_empty());
     }
-    assert_eq!(fixture.say(named, &chunk(CHUNK_SETS)), refused);
+    for id in [named, another] {
+        assert_eq!(fixture.say(id, &chunk(share)), refused);
+    }
+    for id in share..CHUNK_SETS {
+        assert!(fixture.say(admin, &chunk(id)).is_empty());
+    }
+    assert_eq!(fixture.say(admin, &chunk(CHUNK_SETS)), refused);
 }
 
 #[test]
@@ -175,8 +185,10 @@ fn one_address_uses_half_of_the_password_queue() {
     let id = fixture.server.claim(Peer::Network(other), fixture.now).unwrap();
     assert!(fixture.http(id, &login).is_empty());
     // A verdict makes room again, even after the end of its connection.
-    fixture.system.checks.rotate_left(1);
-    fixture.check_password(false);
+    for _ in 0..2 {
+        fixture.system.checks.rotate_left(1);
+        fixture.check_password(false);
+    }
     let id = fixture.connect();
     assert!(fixture.http(id, &login).is_empty());
 }
@@ -196,8 +208,37 @@ fn addresses_that_guess_leave_a_place_in_the_password_queue() {
         };
         // Each asks again whenever it was refused, one after the other.
         let asked = (0..3 * PASSWORD_CHECKS as u8).filter(|number| ask(number % hosts)).count();
-        assert!(asked > usize::from(hosts) && asked < PASSWORD_CHECKS, "{asked} of {hosts}");
+        assert!(asked >= usize::from(hosts) && asked < PASSWORD_CHECKS, "{asked} of {hosts}");
         assert!(ask(100), "{hosts} addresses");
+    }
+}
+
+#[test]
+fn last_place_of_the_password_queue_is_for_a_user_who_has_logged_in_from_there() {
+    let mut fixture = Fixture::new(PASSWORD_CHECKS + 4);
+    let ask = |fixture: &mut Fixture, host: u8, name: &str| {
+        let peer = Peer::Network(IpAddr::from([192, 0, 2, host]));
+        let id = fixture.server.claim(peer, fixture.now).expect("a slot");
+        let body = format!("username={name}&password=x&deviceid=d");
+        let head = format!("Host: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        (id, fixture.http(id, &format!("POST /system.library/login HTTP/1.1\r\n{head}")).is_empty())
+    };
+    let (id, is_asked) = ask(&mut fixture, 1, "admin");
+    fixture.check_password(true);
+    fixture.server.release(id);
+    assert!(is_asked);
+    let mut ask = |host: u8, name: &str| {
+        let (id, is_asked) = ask(&mut fixture, host, name);
+        fixture.server.release(id);
+        is_asked
+    };
+    // From many addresses, that of the administrator among them.
+    let asked = (0..50).filter(|host| ask(*host, "nobody")).count();
+    assert_eq!(asked, PASSWORD_CHECKS - 1);
+    for (host, name, is_asked) in
+        [(99, "admin", false), (1, "nobody", false), (1, "admin", true), (1, "admin", false)]
+    {
+        assert_eq!(ask(host, name), is_asked, "{name} at {host}");
     }
 }
 

@@ -5,7 +5,7 @@ use super::super::friendlet::call::{ConfigurationWork, LogSource};
 use super::super::friendlet::limits;
 use super::super::friendlet::service::BoardEnd;
 use super::super::friendlet::service::{Memo, Program, Scope, ServiceId, Signal, Usage};
-use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SessionMemo, Users};
+use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SessionMemo, UserId, Users};
 
 /// Output of every service.
 const OUTPUT: &[u8] = b"one\ntwo \x1b[31m\n\xff\n\nunfinished";
@@ -76,7 +76,13 @@ impl Platform for System {
         crate::service::Memory { server: 1 << 20, available: 2 << 20, total: 4 << 20 }
     }
 
-    fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {
+    fn run_command(
+        &mut self,
+        _: ServiceId,
+        _: usize,
+        call_id: u64,
+        _: Option<UserId>,
+    ) -> Result<(), Refused> {
         self.refused()?;
         if self.commands.len() == limits::SERVICE_COMMAND_RUNS {
             return Err(Refused);

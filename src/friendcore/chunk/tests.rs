@@ -11,6 +11,11 @@ fn part<'m>(id: &'m str, part: u32, total: u32, data: &'m str) -> Part<'m> {
     Part { id, part, total, data }
 }
 
+/// Connection of an administrator.
+fn at(connection: u32) -> Owner {
+    Owner { connection, user: None, is_admin: true }
+}
+
 fn complete(progress: Result<Progress, ChunkError>) -> SetId {
     match progress {
         Ok(Progress::Complete(id)) => id,
@@ -26,7 +31,7 @@ fn base64(text: &[u8]) -> std::string::String {
 #[test]
 fn one_part_completes() {
     let mut pool = Assembler::new();
-    let id = complete(pool.handle_part(1, part("a", 0, 1, "aGVsbG8="), NOW));
+    let id = complete(pool.handle_part(at(1), part("a", 0, 1, "aGVsbG8="), NOW));
     assert_eq!(pool.message(id), b"hello");
     pool.release(id);
     assert_eq!(pool.message(id), b"");
@@ -35,10 +40,10 @@ fn one_part_completes() {
 #[test]
 fn parts_in_any_order_and_of_any_size() {
     let mut pool = Assembler::new();
-    assert_eq!(pool.handle_part(1, part("a", 2, 4, "8sIHd"), NOW), Ok(Progress::Waiting));
-    assert_eq!(pool.handle_part(1, part("a", 0, 4, "aGV"), NOW), Ok(Progress::Waiting));
-    assert_eq!(pool.handle_part(1, part("a", 3, 4, "vcmxk"), NOW), Ok(Progress::Waiting));
-    let id = complete(pool.handle_part(1, part("a", 1, 4, "sbG"), NOW));
+    assert_eq!(pool.handle_part(at(1), part("a", 2, 4, "8sIHd"), NOW), Ok(Progress::Waiting));
+    assert_eq!(pool.handle_part(at(1), part("a", 0, 4, "aGV"), NOW), Ok(Progress::Waiting));
+    assert_eq!(pool.handle_part(at(1), part("a", 3, 4, "vcmxk"), NOW), Ok(Progress::Waiting));
+    let id = complete(pool.handle_part(at(1), part("a", 1, 4, "sbG"), NOW));
     assert_eq!(pool.message(id), b"hello, world");
 }
 
@@ -46,9 +51,9 @@ fn parts_in_any_order_and_of_any_size() {
 fn owners_and_ids_do_not_meet() {
     for (owner, id) in [(2, "a"), (1, "b")] {
         let mut pool = Assembler::new();
-        assert_eq!(pool.handle_part(1, part("a", 0, 2, "aGVs"), NOW), Ok(Progress::Waiting));
-        assert_eq!(pool.handle_part(owner, part(id, 1, 2, "bG8="), NOW), Ok(Progress::Waiting));
-        let set = complete(pool.handle_part(1, part("a", 1, 2, "bG9v"), NOW));
+        assert_eq!(pool.handle_part(at(1), part("a", 0, 2, "aGVs"), NOW), Ok(Progress::Waiting));
+        assert_eq!(pool.handle_part(at(owner), part(id, 1, 2, "bG8="), NOW), Ok(Progress::Waiting));
+        let set = complete(pool.handle_part(at(1), part("a", 1, 2, "bG9v"), NOW));
         assert_eq!(pool.message(set), b"helloo");
     }
 }
@@ -63,11 +68,11 @@ fn refused_parts_drop_their_set() {
     ];
     for (wrong, error) in cases {
         let mut pool = Assembler::new();
-        assert_eq!(pool.handle_part(1, part("a", 0, 3, "YWFh"), NOW), Ok(Progress::Waiting));
-        assert_eq!(pool.handle_part(1, wrong, NOW), Err(error));
+        assert_eq!(pool.handle_part(at(1), part("a", 0, 3, "YWFh"), NOW), Ok(Progress::Waiting));
+        assert_eq!(pool.handle_part(at(1), wrong, NOW), Err(error));
         assert_eq!(pool.poll_timeout(), None, "{error}: the set is gone");
         // What comes now is the first of a new set.
-        assert_eq!(pool.handle_part(1, part("a", 0, 2, "YWFh"), NOW), Ok(Progress::Waiting));
+        assert_eq!(pool.handle_part(at(1), part("a", 0, 2, "YWFh"), NOW), Ok(Progress::Waiting));
     }
 }
 
@@ -75,13 +80,13 @@ fn refused_parts_drop_their_set() {
 fn total_limit() {
     let mut pool = Assembler::new();
     let most = limits::CHUNK_PARTS as u32;
-    assert_eq!(pool.handle_part(1, part("a", 0, most + 1, ""), NOW), Err(ChunkError::Total));
-    assert_eq!(pool.handle_part(1, part("a", 0, 0, ""), NOW), Err(ChunkError::Total));
-    assert_eq!(pool.handle_part(1, part("a", 0, u32::MAX, ""), NOW), Err(ChunkError::Total));
+    assert_eq!(pool.handle_part(at(1), part("a", 0, most + 1, ""), NOW), Err(ChunkError::Total));
+    assert_eq!(pool.handle_part(at(1), part("a", 0, 0, ""), NOW), Err(ChunkError::Total));
+    assert_eq!(pool.handle_part(at(1), part("a", 0, u32::MAX, ""), NOW), Err(ChunkError::Total));
     for number in 1..most {
-        assert_eq!(pool.handle_part(1, part("a", number, most, "YWFh"), NOW), Ok(Progress::Waiting));
+        assert_eq!(pool.handle_part(at(1), part("a", number, most, "YWFh"), NOW), Ok(Progress::Waiting));
     }
-    let id = complete(pool.handle_part(1, part("a", 0, most, "YWFh"), NOW));
+    let id = complete(pool.handle_part(at(1), part("a", 0, most, "YWFh"), NOW));
     assert_eq!(pool.message(id).len(), 3 * limits::CHUNK_PARTS);
 }
 
@@ -89,10 +94,10 @@ fn total_limit() {
 fn id_limit() {
     let mut pool = Assembler::new();
     let id = "i".repeat(limits::CHUNK_ID_BYTES);
-    assert_eq!(pool.handle_part(1, part(&id, 0, 2, ""), NOW), Ok(Progress::Waiting));
+    assert_eq!(pool.handle_part(at(1), part(&id, 0, 2, ""), NOW), Ok(Progress::Waiting));
     let longer = "i".repeat(limits::CHUNK_ID_BYTES + 1);
-    assert_eq!(pool.handle_part(1, part(&longer, 0, 2, ""), NOW), Err(ChunkError::Id));
-    assert_eq!(pool.handle_part(1, part("", 0, 2, ""), NOW), Err(ChunkError::Id));
+    assert_eq!(pool.handle_part(at(1), part(&longer, 0, 2, ""), NOW), Err(ChunkError::Id));
+    assert_eq!(pool.handle_part(at(1), part("", 0, 2, ""), NOW), Err(ChunkError::Id));
 }
 
 #[test]
@@ -100,13 +105,13 @@ fn bytes_limit() {
     let mut pool = Assembler::new();
     let most = "A".repeat(limits::CHUNK_BYTES / 4 * 4);
     let (front, back) = most.split_at(most.len() / 2);
-    assert_eq!(pool.handle_part(1, part("a", 0, 2, front), NOW), Ok(Progress::Waiting));
-    let id = complete(pool.handle_part(1, part("a", 1, 2, back), NOW));
+    assert_eq!(pool.handle_part(at(1), part("a", 0, 2, front), NOW), Ok(Progress::Waiting));
+    let id = complete(pool.handle_part(at(1), part("a", 1, 2, back), NOW));
     assert_eq!(pool.message(id).len(), most.len() / 4 * 3);
 
     let longer = "A".repeat(limits::CHUNK_BYTES - front.len() + 1);
-    assert_eq!(pool.handle_part(1, part("b", 1, 2, front), NOW), Ok(Progress::Waiting));
-    assert_eq!(pool.handle_part(1, part("b", 0, 2, &longer), NOW), Err(ChunkError::TooLong));
+    assert_eq!(pool.handle_part(at(1), part("b", 1, 2, front), NOW), Ok(Progress::Waiting));
+    assert_eq!(pool.handle_part(at(1), part("b", 0, 2, &longer), NOW), Err(ChunkError::TooLong));
     assert_eq!(pool.poll_timeout(), None);
 }
 
@@ -114,12 +119,41 @@ fn bytes_limit() {
 fn sets_limit() {
     let mut pool = Assembler::new();
     for owner in 0..limits::CHUNK_SETS as u32 {
-        assert_eq!(pool.handle_part(owner, part("a", 0, 2, "YWFh"), NOW), Ok(Progress::Waiting));
+        assert_eq!(pool.handle_part(at(owner), part("a", 0, 2, "YWFh"), NOW), Ok(Progress::Waiting));
     }
     let late = limits::CHUNK_SETS as u32;
-    assert_eq!(pool.handle_part(late, part("a", 0, 2, "YWFh"), NOW), Err(ChunkError::Busy));
-    assert_eq!(pool.lease_down(late, b"x", NOW), Err(ChunkError::Busy));
+    assert_eq!(pool.handle_part(at(late), part("a", 0, 2, "YWFh"), NOW), Err(ChunkError::Busy));
+    assert_eq!(pool.lease_down(at(late), b"x", NOW), Err(ChunkError::Busy));
     pool.drop_owner(0);
+    assert!(pool.lease_down(at(late), b"x", NOW).is_ok());
+}
+
+#[test]
+fn user_has_a_share_of_the_sets_and_an_administrator_the_last() {
+    let mut pool = Assembler::new();
+    let mut connections = 1..;
+    let mut count = |pool: &mut Assembler, user: Option<UserId>| {
+        let mut start = |connection| {
+            let owner = Owner { connection, user, is_admin: false };
+            pool.handle_part(owner, part("a", 0, 2, "YWFh"), NOW).is_ok()
+        };
+        connections.by_ref().take_while(|connection| start(*connection)).count()
+    };
+    let [user, other] = [UserId::LOCAL_ROOT, UserId::LOCAL_OWNER].map(Some);
+    assert_eq!(count(&mut pool, user), SHARED_CHUNK_SETS.div_ceil(2));
+    assert!(count(&mut pool, other) > 0, "a user leaves sets for the next one");
+    while count(&mut pool, other) + count(&mut pool, None) > 0 {}
+    let late = Owner { connection: 99, user: None, is_admin: false };
+    assert_eq!(pool.lease_down(late, b"x", NOW), Err(ChunkError::Busy));
+    for connection in 100..100 + (limits::CHUNK_SETS - SHARED_CHUNK_SETS) as u32 {
+        assert!(pool.lease_down(at(connection), b"x", NOW).is_ok());
+    }
+    // A set that is being read is none of a share: the answer has one.
+    let (mut pool, late) = (Assembler::new(), Owner { user, ..late });
+    for connection in 1..SHARED_CHUNK_SETS as u32 {
+        pool.handle_part(at(connection), part("a", 0, 2, "YWFh"), NOW).unwrap();
+    }
+    complete(pool.handle_part(late, part("a", 0, 1, "aGVsbG8="), NOW));
     assert!(pool.lease_down(late, b"x", NOW).is_ok());
 }
 
@@ -127,8 +161,8 @@ fn sets_limit() {
 fn age_limit() {
     let mut pool = Assembler::new();
     assert_eq!(pool.poll_timeout(), None);
-    pool.handle_part(1, part("a", 0, 3, "YWFh"), NOW).unwrap();
-    pool.handle_part(1, part("a", 1, 3, "YWFh"), NOW + Duration::from_secs(9)).unwrap();
+    pool.handle_part(at(1), part("a", 0, 3, "YWFh"), NOW).unwrap();
+    pool.handle_part(at(1), part("a", 1, 3, "YWFh"), NOW + Duration::from_secs(9)).unwrap();
     let deadline = NOW + CHUNK_AGE;
     assert_eq!(pool.poll_timeout(), Some(deadline), "the age counts from the first part");
     pool.handle_timeout(deadline - Duration::from_millis(1));
@@ -141,9 +175,9 @@ fn age_limit() {
 fn expired_sets_are_free_at_once() {
     let mut pool = Assembler::new();
     for owner in 0..limits::CHUNK_SETS as u32 {
-        pool.handle_part(owner, part("a", 0, 2, "YWFh"), NOW).unwrap();
+        pool.handle_part(at(owner), part("a", 0, 2, "YWFh"), NOW).unwrap();
     }
-    assert!(pool.lease_down(99, b"x", NOW + CHUNK_AGE).is_ok());
+    assert!(pool.lease_down(at(99), b"x", NOW + CHUNK_AGE).is_ok());
 }
 
 #[test]
@@ -161,7 +195,7 @@ fn base64_is_decoded_strictly() {
         "aGVs-_8=",
     ] {
         let mut pool = Assembler::new();
-        let result = pool.handle_part(1, part("a", 0, 1, wrong), NOW);
+        let result = pool.handle_part(at(1), part("a", 0, 1, wrong), NOW);
         assert_eq!(result, Err(ChunkError::Base64), "{wrong}");
     }
 }
@@ -169,9 +203,9 @@ fn base64_is_decoded_strictly() {
 #[test]
 fn stale_ids_refer_to_nothing() {
     let mut pool = Assembler::new();
-    let old = complete(pool.handle_part(1, part("a", 0, 1, "YWFh"), NOW));
+    let old = complete(pool.handle_part(at(1), part("a", 0, 1, "YWFh"), NOW));
     pool.release(old);
-    let new = complete(pool.handle_part(1, part("b", 0, 1, "YmJi"), NOW));
+    let new = complete(pool.handle_part(at(1), part("b", 0, 1, "YmJi"), NOW));
     pool.release(old);
     assert_eq!(pool.message(new), b"bbb");
     pool.drop_owner(1);
@@ -182,7 +216,7 @@ fn stale_ids_refer_to_nothing() {
 fn reply_is_sent_in_parts() {
     let mut pool = Assembler::new();
     let text: Vec<u8> = (0..limits::CHUNK_BYTES / 4 * 3).map(|at| b'a' + (at % 26) as u8).collect();
-    let id = pool.lease_down(1, &text, NOW).unwrap();
+    let id = pool.lease_down(at(1), &text, NOW).unwrap();
     assert_eq!(pool.poll_timeout(), None, "the peer's own deadline bounds a reply under way");
     let encoded = base64(&text);
     let total = encoded.len().div_ceil(CHUNK_PIECE_BYTES);
@@ -213,7 +247,7 @@ fn reply_is_sent_in_parts() {
 #[test]
 fn part_to_the_byte() {
     let mut pool = Assembler::new();
-    let id = pool.lease_down(1, b"hello", NOW).unwrap();
+    let id = pool.lease_down(at(1), b"hello", NOW).unwrap();
     let mut buffer = [0; 128];
     let mut out = Writer::new(&mut buffer);
     pool.write_part(id, 0, &mut out).unwrap();
@@ -230,7 +264,7 @@ fn envelope_of_a_part_is_within_its_room() {
     let mut pool = Assembler::new();
     let text = vec![b'a'; limits::CHUNK_BYTES / 4 * 3];
     for _ in 0..limits::CHUNK_SETS {
-        let id = pool.lease_down(u32::MAX, &text, NOW).unwrap();
+        let id = pool.lease_down(at(u32::MAX), &text, NOW).unwrap();
         let longest = CHUNK_PIECE_BYTES.min(limits::CHUNK_BYTES / 4 * 4);
         let mut buffer = vec![0; longest + CHUNK_ENVELOPE_BYTES];
         let mut out = Writer::new(&mut buffer);
@@ -245,14 +279,14 @@ fn envelope_of_a_part_is_within_its_room() {
 fn sent_bytes_limit() {
     let mut pool = Assembler::new();
     let most = vec![b'a'; limits::CHUNK_BYTES / 4 * 3];
-    let id = pool.lease_down(1, &most, NOW).unwrap();
+    let id = pool.lease_down(at(1), &most, NOW).unwrap();
     pool.release(id);
     let longer = vec![b'a'; most.len() + 1];
-    assert_eq!(pool.lease_down(1, &longer, NOW), Err(ChunkError::TooLong));
+    assert_eq!(pool.lease_down(at(1), &longer, NOW), Err(ChunkError::TooLong));
     let far_longer = vec![b'a'; limits::CHUNK_BYTES + 1];
-    assert_eq!(pool.lease_down(1, &far_longer, NOW), Err(ChunkError::TooLong));
+    assert_eq!(pool.lease_down(at(1), &far_longer, NOW), Err(ChunkError::TooLong));
     for _ in 0..limits::CHUNK_SETS {
-        assert!(pool.lease_down(1, b"x", NOW).is_ok(), "a text that was refused holds no set");
+        assert!(pool.lease_down(at(1), b"x", NOW).is_ok(), "a text that was refused holds no set");
     }
 }
 
@@ -280,7 +314,7 @@ proptest! {
         while !parts.is_empty() {
             let (number, data) = parts.remove((order % parts.len() as u64) as usize);
             order = order.rotate_left(7);
-            last = Some(pool.handle_part(1, part("x", number, total, data), NOW));
+            last = Some(pool.handle_part(at(1), part("x", number, total, data), NOW));
         }
         let id = complete(last.unwrap());
         prop_assert_eq!(pool.message(id), &text[..]);

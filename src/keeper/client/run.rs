@@ -10,11 +10,12 @@ use super::super::output::{HeadBuffer, Output};
 use super::Processes;
 use crate::limits::COMMAND_OUTPUT_BYTES;
 use crate::service::{Attempt, Exit, SpawnError};
+use crate::session::UserId;
 
 /// Reason for not running a named command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RunError {
-    /// `limits::SERVICE_COMMAND_RUNS` commands run, or have outcomes that are not polled.
+    /// `limits::SERVICE_COMMAND_RUNS` commands run, or have outcomes that are not polled; or the user has no share left.
     Full,
 }
 
@@ -64,6 +65,8 @@ pub(super) struct RunSlot {
     /// The keeper has processes of this slot.
     pub(super) is_kept: Cell<bool>,
     pub(super) owner: Cell<RunOwner>,
+    /// User who has a share of the runs; an administrator has none.
+    pub(super) user: Cell<Option<UserId>>,
     pub(super) deadline: Cell<Option<Instant>>,
     pub(super) timed_out: Cell<bool>,
 }
@@ -75,6 +78,7 @@ impl RunSlot {
             state: Cell::new(RunState::Free),
             is_kept: Cell::new(false),
             owner: Cell::new(RunOwner::Call(0)),
+            user: Cell::new(None),
             deadline: Cell::new(None),
             timed_out: Cell::new(false),
         }

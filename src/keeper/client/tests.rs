@@ -144,7 +144,7 @@ impl Fixture {
 
     /// Runs the first command of the only service.
     fn run_command(&self, ticket: u64) -> Result<(), RunError> {
-        self.processes.run_command(id(0), 0, ticket)
+        self.processes.run_command(id(0), 0, ticket, None)
     }
 
     fn outcome(&mut self) -> (u64, RunEnd, bool, bool, Vec<u8>) {
@@ -385,6 +385,21 @@ fn commands_over_their_limit_are_rejected() {
     assert!(seen.into_iter().eq(tickets));
     fixture.run_command(9).unwrap();
     assert_eq!(fixture.outcome().0, 9);
+}
+
+#[test]
+fn user_has_a_share_of_the_runs_and_an_administrator_the_last() {
+    let fixture = Fixture::new(vec![with_command(&["sleep", "1000"])]);
+    let run = |ticket, user| fixture.processes.run_command(id(0), 0, ticket, user);
+    let [user, other] = [CHECKS, UserId::LOCAL_OWNER].map(Some);
+    let mut runs = 0..;
+    let mut count = |user| runs.by_ref().take_while(|ticket| run(*ticket, user).is_ok()).count();
+    assert_eq!(count(user), SHARED_RUNS.div_ceil(2));
+    assert!(count(other) > 0, "a user leaves runs for the next one");
+    while count(user) + count(other) > 0 {}
+    assert!(!fixture.processes.has_room_for_check());
+    assert_eq!(count(None), SERVICE_COMMAND_RUNS - SHARED_RUNS);
+    fixture.processes.kill_commands();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::service::{
     SpawnStage, Usage,
 };
 use crate::session::{
-    CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users, canonical_password,
+    CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, UserId, Users, canonical_password,
 };
 
 /// Password of every user.
@@ -238,7 +238,13 @@ impl Platform for Keeper {
         Memory { server: 1 << 20, available: 2 << 20, total: 4 << 20 }
     }
 
-    fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {
+    fn run_command(
+        &mut self,
+        _: ServiceId,
+        _: usize,
+        call_id: u64,
+        _: Option<UserId>,
+    ) -> Result<(), Refused> {
         if self.commands == limits::SERVICE_COMMAND_RUNS {
             return Err(Refused);
         }

@@ -53,12 +53,13 @@ fn program_of_an_abandoned_attempt_is_killed() {
 #[test]
 fn checks_leave_runs_for_named_commands() {
     let mut fixture = checked(&["sleep", "1000"]);
-    for _ in 0..CHECK_RUNS {
+    let share = SHARED_RUNS.div_ceil(2);
+    for _ in 0..share {
         assert!(fixture.processes.has_room_for_check());
         fixture.run_check(TIMEOUT);
     }
     assert!(!fixture.processes.has_room_for_check());
-    for ticket in CHECK_RUNS..SERVICE_COMMAND_RUNS {
+    for ticket in share..SERVICE_COMMAND_RUNS {
         fixture.run_command(ticket as u64).unwrap();
     }
     fixture.processes.kill_commands();
