@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         Ok(Command::Tool(board, tool)) => ended(tools::run(&board, &tool)),
         Ok(Command::Bench(options)) => ended(bench::run(&options)),
         Ok(Command::Cycles) => ended(bench::run_cycles()),
+        Ok(Command::Floods(options)) => ended(bench::run_floods(&options)),
         Ok(Command::KeepFigures) => ended(bench::keep()),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", help());
@@ -90,6 +91,7 @@ enum Command {
     Tool(String, Tool),
     Bench(bench::Options),
     Cycles,
+    Floods(bench::FloodOptions),
     KeepFigures,
     Log(log::Options),
     Package(package::Options),
@@ -256,6 +258,7 @@ fn command(arguments: &[String]) -> Result<Command, String> {
     match words.as_slice() {
         ["cycles"] => Ok(Command::Cycles),
         ["bench", rest @ ..] => bench::options(rest).map(Command::Bench),
+        ["floods", rest @ ..] => bench::flood_options(rest).map(Command::Floods),
         ["figures", "--keep"] => Ok(Command::KeepFigures),
         ["test" | "ci", options @ ..] => test_options(options),
         [name] => Ok(Command::Run(vec![step(name)?], Part::Whole)),
@@ -374,6 +377,7 @@ mod tests {
             Command::Tool(..) => Ok(vec!["tool"]),
             Command::Bench(_) => Ok(vec!["bench"]),
             Command::Cycles => Ok(vec!["cycles"]),
+            Command::Floods(_) => Ok(vec!["floods"]),
             Command::KeepFigures => Ok(vec!["keep"]),
             Command::Log(_) => Ok(vec!["log"]),
             Command::Package(_) => Ok(vec!["package"]),

@@ -54,6 +54,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("boards", Whole, |_| boards(), "every board builds, static and within its budget; tier 2 is imaged"),
     step("packages", Whole, |_| package::check(), "packages of Debian, OpenWrt and Alpine: checked, installed, upgraded, purged, built again"),
     step("figures", Fast, |_| bench::check(), "instructions, system calls, allocations, bytes: not worse than in cross/bench/figures.toml"),
+    step("floods", Whole, |_| bench::run_floods(&bench::FloodOptions::default()), "an administrator logs in beside each of eleven floods, 100 of 100 times within 2 s"),
     step("emulated", Whole, |_| emulated(), "all tests on the processors of generic-armv5 and raspberrypi-zero, in user-mode QEMU"),
     step("booted", Fast, booted::check_part, "one board booted in QEMU, and the black-box cases; whole: all of tier 1, resets, power cuts"),
 ];

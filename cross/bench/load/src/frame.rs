@@ -27,6 +27,11 @@ pub(crate) fn append(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
+/// The text that binds a socket of friendlet to a session.
+pub(crate) fn bind(session: &str) -> String {
+    format!(r#"{{"type":"con","data":{{"sessionId":"{session}"}}}}"#)
+}
+
 /// A whole frame at the beginning of some bytes.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Frame<'a> {

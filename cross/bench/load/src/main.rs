@@ -3,6 +3,7 @@
 //! `load MODE --server ADDRESS ..` prints its figures as lines `name value`. It runs on one processor,
 //! the server on another. Every wait has an end.
 
+mod flood;
 mod frame;
 mod hold;
 mod link;
@@ -20,6 +21,8 @@ use process::Process;
 
 /// An error: any ends the measurement.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const MODES: &str = "rate, pushes, setups, hold, spawns or flood";
 
 /// The command line.
 #[derive(Debug)]
@@ -45,6 +48,12 @@ pub(crate) struct Options {
     pub(crate) settle: bool,
     /// Pause after each message whose pushes have come, and after each start and end of a process.
     pub(crate) pause: Duration,
+    /// Kind of the flood.
+    pub(crate) flood: String,
+    /// Form of the administrator's login, his token, and that of another user.
+    pub(crate) login: String,
+    pub(crate) session: String,
+    pub(crate) user: String,
 }
 
 impl Options {
@@ -80,7 +89,8 @@ fn run() -> Result<(), Error> {
         "setups" => setups::run(&options),
         "hold" => hold::run(&options),
         "spawns" => spawns::run(&options),
-        other => Err(format!("unknown mode '{other}': rate, pushes, setups, hold or spawns").into()),
+        "flood" => flood::run(&options),
+        other => Err(format!("unknown mode '{other}': {MODES}").into()),
     }
 }
 
@@ -105,6 +115,10 @@ fn read() -> Result<(String, Options), Error> {
         process: None,
         settle: false,
         pause: Duration::ZERO,
+        flood: String::new(),
+        login: String::new(),
+        session: String::new(),
+        user: String::new(),
     };
     while let Some(argument) = parser.next()? {
         match argument {
@@ -122,6 +136,9 @@ fn read() -> Result<(String, Options), Error> {
             Arg::Long("pid") => options.process = Some(Process(parser.value()?.parse()?)),
             Arg::Long("settle") => options.settle = true,
             Arg::Long("pause-ms") => options.pause = Duration::from_millis(parser.value()?.parse()?),
+            Arg::Long("flood") => options.flood = parser.value()?.string()?,
+            Arg::Long("login") => options.login = parser.value()?.string()?,
+            Arg::Long("user") => options.user = parser.value()?.string()?,
             Arg::Long("core") => pin(parser.value()?.parse()?)?,
             other => return Err(other.unexpected().into()),
         }
@@ -135,12 +152,13 @@ fn read() -> Result<(String, Options), Error> {
     }
     if let Some(session) = session {
         options.target.path = format!("/fcws?sessionid={session}");
-        options.target.greeting = Some(format!(r#"{{"type":"con","data":{{"sessionId":"{session}"}}}}"#));
+        options.session.clone_from(&session);
+        options.target.greeting = Some(frame::bind(&session));
     }
     if options.in_flight == 0 || options.connections == 0 || options.messages == 0 {
         return Err("--connections, --in-flight and --messages are above 0".into());
     }
-    Ok((mode.ok_or("the mode is missing: rate, pushes, setups, hold or spawns")?, options))
+    Ok((mode.ok_or_else(|| format!("the mode is missing: {MODES}"))?, options))
 }
 
 /// Keeps this process on one processor.

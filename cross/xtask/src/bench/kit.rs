@@ -13,6 +13,9 @@ use crate::{build, run, setup};
 const TOOLS: [&str; 3] = ["openssl", "strace", "valgrind"];
 const LIBRARIES: [&str; 2] = ["libssl-dev", "libwebsockets-dev"];
 
+/// Target directory of the peers' workspace.
+const TARGET: &str = "cross/bench/target";
+
 /// Slots of the build of friendlet whose idle connections are counted.
 pub(super) const BENCH_SLOTS: u32 = 1024;
 
@@ -64,16 +67,15 @@ impl Kit {
 
         let root = run::root();
         let directory = root.join("target/bench");
-        let targets = root.join("cross/bench/target");
+        let targets = root.join(TARGET);
         let kit = Self {
             friendlet: build::build(&Board::load("host")?)?,
             bench_board: build_bench_board(&directory.join("board"))?,
-            load: targets.join("load/load"),
+            load: build_load()?,
             libwebsockets: directory.join("libwebsockets"),
             peers: targets,
             directory,
         };
-        build_in_bench(&["--profile", "load", "--package", "load"])?;
         let profiles: BTreeSet<&str> = peers
             .iter()
             .filter_map(|peer| if let Build::Rust(profile) = peer.build { Some(profile) } else { None })
@@ -186,6 +188,12 @@ fn build_bench_board(directory: &Path) -> Result<PathBuf, String> {
     let binary = directory.join("friendlet");
     build::put(&built, &binary)?;
     Ok(binary)
+}
+
+/// Builds the load; returns its program.
+pub(super) fn build_load() -> Result<PathBuf, String> {
+    build_in_bench(&["--profile", "load", "--package", "load"])?;
+    Ok(run::root().join(TARGET).join("load/load"))
 }
 
 /// Builds in the peers' workspace, with friendlet's own release profile.

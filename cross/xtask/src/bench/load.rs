@@ -13,7 +13,7 @@ use crate::run;
 
 /// The processor of the load where times are measured; the servers have the first. What is counted
 /// needs no second one.
-const CORE: &str = "1";
+pub(super) const CORE: &str = "1";
 
 /// Number and order of messages.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +107,7 @@ fn common(server: &Server, tls: bool) -> Vec<String> {
 }
 
 /// Reads lines `name value`.
-fn parse(text: &str) -> Result<Found, String> {
+pub(super) fn parse(text: &str) -> Result<Found, String> {
     text.lines()
         .map(|line| {
             let (name, value) = line.split_once(' ')?;

@@ -6,6 +6,7 @@
 mod counts;
 mod cycles;
 mod figures;
+mod floods;
 mod kit;
 mod load;
 mod measure;
@@ -24,6 +25,8 @@ use report::Part;
 
 pub(crate) use cycles::run as run_cycles;
 pub(crate) use figures::{check, keep};
+pub(crate) use floods::Options as FloodOptions;
+pub(crate) use floods::{options as flood_options, run as run_floods};
 
 /// The options of `cargo xtask bench`.
 #[derive(Debug, Default, PartialEq)]

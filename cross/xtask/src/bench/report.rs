@@ -18,6 +18,7 @@ pub(super) enum Part {
     Counts,
     Times,
     Cycles,
+    Floods,
 }
 
 impl Part {
@@ -26,8 +27,9 @@ impl Part {
             Self::Counts => "counts",
             Self::Times => "times",
             Self::Cycles => "cycles",
+            Self::Floods => "floods",
         };
-        let command = if matches!(self, Self::Cycles) { "cycles" } else { "bench" };
+        let command = if matches!(self, Self::Cycles | Self::Floods) { name } else { "bench" };
         ["begin", "end"].map(|end| format!("<!-- {end}: {name}, written by cargo xtask {command} -->"))
     }
 }
@@ -54,10 +56,10 @@ fn replaced(text: &str, part: Part, tables: &str) -> Option<String> {
 }
 
 /// Head of a column, and its cell in a row.
-type Column<'a, R> = (&'a str, Box<dyn Fn(&R) -> String + 'a>);
+pub(super) type Column<'a, R> = (&'a str, Box<dyn Fn(&R) -> String + 'a>);
 
 /// A Markdown table under a title.
-fn table<R>(title: &str, about: &str, rows: &[R], columns: &[Column<'_, R>]) -> String {
+pub(super) fn table<R>(title: &str, about: &str, rows: &[R], columns: &[Column<'_, R>]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut text = format!("### {title}\n\n{about}\n\n");
     text += &line(columns.iter().map(|(head, _)| (*head).to_owned()).collect());
@@ -230,7 +232,7 @@ fn calls(
 }
 
 /// Date, machine and compiler, and the rounds of times.
-fn machine(effort: Option<Effort>) -> Result<String, String> {
+pub(super) fn machine(effort: Option<Effort>) -> Result<String, String> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name| cpu.lines().find_map(|line| line.strip_prefix(name)?.split_once(": ")).map(|(_, v)| v);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -285,7 +287,11 @@ mod tests {
         assert_eq!(text, format!("before\n{begin}\n\nnew\n\n{end}\nafter\n"));
         assert_eq!(replaced(&text, Part::Times, "new"), None);
         let document = fs::read_to_string(run::root().join(DOCUMENT)).unwrap();
-        assert!([Part::Counts, Part::Times].iter().all(|part| replaced(&document, *part, "").is_some()));
+        assert!(
+            [Part::Counts, Part::Times, Part::Cycles, Part::Floods]
+                .iter()
+                .all(|part| replaced(&document, *part, "").is_some())
+        );
     }
 
     #[test]

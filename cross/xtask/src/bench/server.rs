@@ -25,7 +25,7 @@ pub(super) enum Under {
 }
 
 impl Under {
-    fn command(&self, program: &Path) -> Command {
+    pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = match self {
             Self::Nothing => Command::new(program),
             Self::OneCore => {
@@ -106,15 +106,25 @@ impl Server {
     ) -> Result<Self, String> {
         let address = free_address()?;
         command.args(kit.arguments(peer, tls, address.port())?);
-        let log = kit.file("server.log");
+        Self::start_at(command, address, kit.file("server.log"), peer.name, with)
+    }
+
+    /// Starts a server by a command that has it listen at `address`.
+    pub(super) fn start_at(
+        mut command: Command,
+        address: SocketAddr,
+        log: PathBuf,
+        name: &str,
+        with: impl FnOnce(&mut Child),
+    ) -> Result<Self, String> {
         let errors = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         let begin = Instant::now();
         let child = command.stderr(errors).spawn();
-        let mut child = child.map_err(|error| format!("{}: did not start: {error}", peer.name))?;
+        let mut child = child.map_err(|error| format!("{name}: did not start: {error}"))?;
         with(&mut child);
         let pid = child.id();
         let mut server = Self { child, pid, address, first_accept: Duration::ZERO, log };
-        server.wait_accepting(begin).map_err(|error| format!("{}: {error}", peer.name))?;
+        server.wait_accepting(begin).map_err(|error| format!("{name}: {error}"))?;
         server.pid = fork_of(pid).unwrap_or(pid);
         Ok(server)
     }
@@ -189,7 +199,7 @@ fn fork_of(pid: u32) -> Option<u32> {
 }
 
 /// Returns a loopback address with a free port.
-fn free_address() -> Result<SocketAddr, String> {
+pub(super) fn free_address() -> Result<SocketAddr, String> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener.map_err(|error| format!("no free port: {error}"))
 }
