@@ -11,7 +11,7 @@ pub(super) fn begin(connection: &mut Connection, identity: Identity, cx: &mut Co
         cx.api.accounts.sessions.bind(key, cx.now);
     }
     connection.auth.bound = Some(identity);
-    connection.auth.authenticate(identity);
+    connection.auth.authenticate(identity, &cx.api.accounts);
     connection.socket = Some(Socket::stream(cx.now));
     let services = cx.api.services.table().iter().map(|(service, _)| service.index());
     connection.pushes.services = services.fold(0, |services, index| services | 1 << index);
