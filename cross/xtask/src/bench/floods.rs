@@ -20,8 +20,8 @@ const NUMBER: u32 = 100;
 const USER: &str = "0123456789abcdef0123456789abcdef01234567";
 const LOGIN: &str = "username=admin&password=flood-administrator-7";
 
-/// Configuration file without its first lines. An address may guess often, so that there are passwords to check as long as
-/// the row lasts.
+/// Configuration file without its first lines. An address may guess often, so that there are passwords to check as long
+/// as the row lasts.
 const DEVICE: &str = r#"
 [log]
 level = "info"
@@ -237,7 +237,8 @@ fn table(rows: &[Row], number: u32) -> Result<String, String> {
     let about = format!(
         "{number} logins, calls, requests of `/healthz` and calls on a bound socket beside each flood, over TLS, each \
          within 2 s. Times in milliseconds, median and slowest. The bound of the memory is {:.0} kB. Server, and \
-         flood with administrator, have a processor each, which other work uses, too: the first row is that without a flood.",
+         flood with administrator, have a processor each, which other work uses, too: the first row is that \
+         without a flood.",
         bound / 1024.0
     );
     let table = report::table(
