@@ -282,7 +282,11 @@ pub fn run<T: Configuration>(
             Err(TableError::Problem(problem)) => start.add_notice(&problem),
             // It may have no server at this moment, which would have the state and the port.
             Err(TableError::InUse(path, keeper)) => {
-                error!("{}: in use by process {}: one server runs there already", path.display(), keeper);
+                error!(
+                    "{}: in use by process {}, another friendlet; [listen] socket names another place",
+                    path.display(),
+                    keeper
+                );
                 main_loop.end_children();
                 return Ok(ServerEnd { code: IN_USE, ..ServerEnd::default() });
             }
