@@ -28,9 +28,10 @@ export interface Session {
   user: string;
   device: string;
   from?: string;
-  since: number;
-  idle: number;
-  bound: boolean;
+  since?: number;
+  idle?: number;
+  bound?: boolean;
+  paired?: boolean;
   own: boolean;
 }
 
@@ -244,6 +245,7 @@ export interface Answers {
   "POST /api/v1/user/logout": Empty;
   "POST /api/v1/user/updatepassword": Empty;
   "POST /api/v1/user/unlock": Empty;
+  "POST /api/v1/user/pair": Empty;
   "GET /api/v1/sessions": Sessions;
   "POST /api/v1/sessions/end": Empty;
   "GET /api/v1/services": Services;
@@ -268,6 +270,7 @@ export interface Answers {
   "GET /api/v1/board/configuration": Any;
   "POST /api/v1/board/configuration": Any;
   "POST /api/v1/board/confirm": Empty;
+  "POST /api/v1/board/pair": Empty;
   "POST /api/v1/board/upgrade": Empty;
   "POST /api/v1/board/markgood": Empty;
   "POST /api/v1/board/reboot": Empty;

@@ -23,7 +23,7 @@
 //! | [`ws`] | WebSocket (RFC 6455) over fixed buffers | mmap_buffer, limits, log |
 //! | [`http`] | request head, form, responses, upgrade (RFC 9110, 9112) | limits, log |
 //! | [`service`] | service table and supervisor | stable_index, limits, log |
-//! | [`session`] | users, sessions, tokens, lock-out | stable_index, limits, log |
+//! | [`session`] | users, sessions, tokens, paired keys, lock-out | stable_index, limits, log |
 //! | [`sntp`] | SNTP client (RFC 4330): messages and state machine | limits |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | sntp, limits, log |
 //! | [`backup`] | backup of a board outside the file system: its files and slots as bytes | limits |

@@ -9,17 +9,18 @@ use crate::call::{Call, Caller, Failure, Identity};
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS, SESSIONS, USERS};
 use crate::log::{RateLimit, Subject, SubjectLimit};
 use crate::session::{
-    ClientAddr, Lockout, PasswordHash, Rights, SALT_BYTES, SessionKey, SessionTable, TokenId, TokenRefusal,
-    Tokens, UserId, Users,
+    ClientAddr, KeyHash, Lockout, Pairing, PasswordHash, Rights, SALT_BYTES, SessionKey, SessionTable,
+    TokenId, TokenRefusal, Tokens, UserId, Users,
 };
 
-/// Users, tokens and sessions, with the checks of their passwords.
+/// Users, tokens, sessions and paired keys, with the checks of their passwords.
 #[derive(Debug)]
 pub(crate) struct Accounts {
     pub(crate) users: Users,
     pub(crate) tokens: Tokens,
     pub(crate) sessions: SessionTable,
     pub(crate) lockout: Lockout,
+    pub(crate) pairing: Pairing,
     /// Ended sessions with a pending notification of their sockets.
     ended: Vec<SessionKey, SESSIONS>,
     /// Password checks in progress: the ids of their calls, and the clients.
@@ -37,6 +38,7 @@ impl Accounts {
             tokens,
             sessions,
             lockout,
+            pairing: Pairing::default(),
             ended: Vec::new(),
             checks: Vec::new(),
             refusals: RateLimit::default(),
@@ -45,7 +47,7 @@ impl Accounts {
     }
 
     /// Returns the identity of a call: that of its socket, of the session that it contains, or without both
-    /// that of an administrator at the local socket.
+    /// the one that its connection lends.
     pub(super) fn authorise<'a>(
         &mut self,
         call: &Call<'a>,
@@ -58,6 +60,7 @@ impl Accounts {
                 Identity::Session(key, _) => self.sessions.touch(key, now),
                 Identity::Token(id, _) => self.refusal(id, platform).is_none(),
                 Identity::Local(_) => true,
+                Identity::Paired(id, _) => self.pairing.get(id).is_some(),
             };
             // A session that has just ended grants nothing, though its socket is still to be notified.
             if is_alive {
@@ -67,20 +70,20 @@ impl Accounts {
         let given = call.session.unwrap_or_default();
         let failure =
             if given.is_empty() { Failure::MissingSession } else { Failure::UnknownSession { given } };
-        self.identify(given, caller.local, now, platform).ok_or(failure)
+        self.identify(given, caller.lent, now, platform).ok_or(failure)
     }
 
-    /// Returns the owner of a session id, or `local` for an empty one. A look-up counts as activity in the
+    /// Returns the owner of a session id, or `lent` for an empty one. A look-up counts as activity in the
     /// session.
     pub(crate) fn identify(
         &mut self,
         session: &str,
-        local: Option<Identity>,
+        lent: Option<Identity>,
         now: Duration,
         platform: &dyn Platform,
     ) -> Option<Identity> {
         if session.is_empty() {
-            return local;
+            return lent;
         }
         match self.sessions.find(session, now) {
             Some((key, user)) => Some(Identity::Session(key, user)),
@@ -89,6 +92,12 @@ impl Accounts {
                 Some(Identity::Token(id, self.tokens.get(id)?.user))
             }
         }
+    }
+
+    /// Returns the identity of a client with this key.
+    pub(crate) fn of_key(&self, key: &KeyHash) -> Option<Identity> {
+        let (id, paired) = self.pairing.find(key)?;
+        Some(Identity::Paired(id, self.users.find(&paired.user)?))
     }
 
     /// Returns the reason for refusing a token now.
@@ -101,7 +110,7 @@ impl Accounts {
         let rights = self.users.rights(identity.user());
         match identity {
             Identity::Token(id, _) => self.tokens.get(id).map_or(Rights::NONE, |token| rights.with(token)),
-            Identity::Session(..) | Identity::Local(_) => rights,
+            Identity::Session(..) | Identity::Local(_) | Identity::Paired(..) => rights,
         }
     }
 

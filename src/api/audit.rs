@@ -322,10 +322,19 @@ pub(crate) fn write_user(rates: &mut AuditRates, name: &str, changes: &[(&str, b
 
 /// Writes that a change of the configuration by a user was not confirmed.
 pub(crate) fn write_unconfirmed(user: &str) {
+    write_end(user, "board/configuration", "unconfirmed");
+}
+
+/// Writes that no certificate was paired for a user.
+pub(crate) fn write_unpaired(user: &str) {
+    write_end(user, "user/pair", "timeout");
+}
+
+fn write_end(user: &str, call: &str, outcome: &str) {
     let Some(mut line) = AuditLine::new() else { return };
     line.put("user", &user);
-    line.put("call", &"board/configuration");
-    line.put("outcome", &"unconfirmed");
+    line.put("call", &call);
+    line.put("outcome", &outcome);
     line.finish();
 }
 

@@ -3,7 +3,7 @@
 //! It is the source of the routing, of the rights, of the rule that a `GET` changes nothing, of the table of
 //! calls in `docs/protocol.md`, and of the call names of `ctl`.
 
-use super::{Context, board, configuration, login, operations, password, services, sessions};
+use super::{Context, board, configuration, login, operations, pairing, password, services, sessions};
 use crate::call::{Call, Caller, Identity, Outcome};
 use crate::service::{ServiceId, Verb};
 
@@ -102,17 +102,24 @@ pub static CALLS: &[Row] = &[
         handler: Handler::Administrator(login::unlock),
     },
     Row {
+        path: &["user", "pair"],
+        parameters: &["deviceid"],
+        effect: Effect::ChangesAnswered,
+        summary: "Pairs the certificate of the client, while the window of `board/pair` is open: from then on it needs no login.",
+        handler: Handler::Public(pairing::accept),
+    },
+    Row {
         path: &["sessions", "list"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Lists the sessions of the user, or all of them for an administrator.",
+        summary: "Lists the sessions and the paired certificates of the user, or all of them for an administrator.",
         handler: Handler::Session(sessions::list),
     },
     Row {
         path: &["sessions", "end"],
         parameters: &["session", "username"],
         effect: Effect::Changes,
-        summary: "Ends the session with this id of the list, or all of a user; an administrator those of others, too.",
+        summary: "Ends the session or paired certificate with this id of the list, or all sessions of a user; an administrator those of others, too.",
         handler: Handler::Own(sessions::end),
     },
     Row {
@@ -268,6 +275,13 @@ pub static CALLS: &[Row] = &[
         effect: Effect::ChangesAnswered,
         summary: "Confirms a change of the configuration, over a new connection of the same administrator, and writes its file.",
         handler: Handler::Administrator(configuration::confirm),
+    },
+    Row {
+        path: &["board", "pair"],
+        parameters: &["username"],
+        effect: Effect::ChangesAnswered,
+        summary: "Opens a window of two minutes in which one client certificate is accepted as that of this user.",
+        handler: Handler::Administrator(pairing::open),
     },
     Row {
         path: &["board", "upgrade"],

@@ -222,7 +222,7 @@ pub(super) fn confirm<'a>(
     if caller.opened <= trial.since {
         return refused("this connection is older than the change: confirm it over a new one");
     }
-    if trial.has_address && !caller.is_beside && caller.local.is_none() {
+    if trial.has_address && !caller.is_beside && !matches!(caller.lent, Some(Identity::Local(_))) {
         return refused("the change opens another address: confirm it over a connection to that");
     }
     let is_older = |session| cx.api.accounts.sessions.last_login(session) <= Some(trial.since);

@@ -13,6 +13,9 @@ use crate::limits::{PASSWORD_BYTES, USER_NAME_BYTES};
 use crate::log::Word;
 use crate::session::{ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
 
+/// Path of the call.
+const LOGIN: &[&str] = &["login"];
+
 /// Opens a session. The outcome is that of Friend Core since 2021 with `deviceid`, and that of 2016 without.
 /// A session id and a device instead of a password resume that session.
 pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> Outcome<'a> {
@@ -27,17 +30,17 @@ pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_
     };
     let (Ok(name), Ok(device)) = (String::try_from(name), device.map(String::try_from).transpose()) else {
         // No user has such a name. Of both, the trail has as much as of others.
-        audit_refusal(name, caller.source, cx);
+        audit_refusal(LOGIN, name, caller.source, cx);
         log_refusal(name, caller.source, cx);
         return refuse(has_device, 0, cx);
     };
     if let Some(left) = cx.api.accounts.lockout.blocked_for(&name, caller.source, now) {
-        audit_refusal(&name, caller.source, cx);
+        audit_refusal(LOGIN, &name, caller.source, cx);
         let until_s = until_s(left, cx.platform);
         return refuse(has_device, until_s, cx);
     }
     if password.len() > PASSWORD_BYTES {
-        audit_refusal(&name, caller.source, cx);
+        audit_refusal(LOGIN, &name, caller.source, cx);
         return refuse(has_device, 0, cx);
     }
     let accounts = &mut cx.api.accounts;
@@ -75,7 +78,7 @@ pub(super) fn complete<'a>(
     let accounts = &mut cx.api.accounts;
     // The block that the first of several simultaneous guesses causes applies to the others.
     if let Some(left) = accounts.lockout.blocked_for(&pending.name, pending.source, now) {
-        audit_refusal(&pending.name, pending.source, cx);
+        audit_refusal(LOGIN, &pending.name, pending.source, cx);
         let until_s = until_s(left, cx.platform);
         return refuse(has_device, until_s, cx);
     }
@@ -83,7 +86,7 @@ pub(super) fn complete<'a>(
     // A password that changed during the check is not the user's any more.
     let user = pending.user.filter(|user| is_right && accounts.is_current(*user, Some(pending.salt)));
     let Some(user) = user else {
-        audit_refusal(&pending.name, pending.source, cx);
+        audit_refusal(LOGIN, &pending.name, pending.source, cx);
         let accounts = &mut cx.api.accounts;
         let blocked = accounts.lockout.handle_failure(&pending.name, pending.source, now);
         if blocked.is_some() {
@@ -120,8 +123,7 @@ pub(super) fn complete<'a>(
         return Outcome::Failed(Failure::TableFull);
     };
     crate::info!("user {}: logged in from {}", cx.api.accounts.subject(user), pending.source);
-    let login =
-        AuditCall { kind: AuditKind::Login, user: Some(user), source: pending.source, path: &["login"] };
+    let login = AuditCall { kind: AuditKind::Login, user: Some(user), source: pending.source, path: LOGIN };
     audit::finish(login.begin(None, AuditObject::None, cx), Outcome::Done);
     match login_of(key, user, cx) {
         Some(login) => Outcome::LoggedIn { login, has_device },
@@ -130,7 +132,7 @@ pub(super) fn complete<'a>(
 }
 
 /// Logs a refused login. The name is unproved.
-fn log_refusal(name: &str, source: ClientAddr, cx: &mut Context<'_>) {
+pub(super) fn log_refusal(name: &str, source: ClientAddr, cx: &mut Context<'_>) {
     if let Some(suppressed) = cx.api.accounts.log_refusal(cx.now) {
         crate::warning!(
             "user {}: login from {} refused ({} similar lines suppressed)",
@@ -151,9 +153,9 @@ fn beginning(name: &str) -> &str {
 }
 
 /// Writes a refused login to the audit trail. The name is unproved.
-fn audit_refusal(name: &str, source: ClientAddr, cx: &mut Context<'_>) {
+pub(super) fn audit_refusal(path: &[&str], name: &str, source: ClientAddr, cx: &mut Context<'_>) {
     let name = beginning(name);
-    let login = AuditCall { kind: AuditKind::Refusal, user: None, source, path: &["login"] };
+    let login = AuditCall { kind: AuditKind::Refusal, user: None, source, path };
     audit::finish(login.begin(Some(name), AuditObject::None, cx), Outcome::Failed(Failure::NotAllowed));
 }
 
@@ -166,7 +168,7 @@ fn resume<'a>(session: &str, caller: &Caller, cx: &'a mut Context<'_>) -> Outcom
             None => super::internal("a session that was found does not exist"),
         },
         None => {
-            audit::refused_session(session, None, caller.source, &["login"], cx);
+            audit::refused_session(session, None, caller.source, LOGIN, cx);
             Outcome::Failed(Failure::CannotResume)
         }
     }

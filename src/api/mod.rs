@@ -13,6 +13,7 @@ mod configuration;
 mod counters;
 mod login;
 mod operations;
+pub(crate) mod pairing;
 mod password;
 mod platform;
 mod services;
@@ -33,6 +34,7 @@ use self::configuration::Changes;
 pub use self::configuration::Trial;
 pub use self::counters::Counters;
 use self::operations::Repeat;
+use self::pairing::PairingChange;
 use self::password::PasswordChange;
 pub use self::platform::{Platform, Refused};
 pub(crate) use self::services::{lines_of, newest_lines};
@@ -110,6 +112,8 @@ pub struct Api {
     persisting: Option<u64>,
     /// Change of a password that is not on the disk yet.
     password_change: Option<PasswordChange>,
+    /// Change of the paired keys that is not on the disk yet.
+    pairing_change: Option<PairingChange>,
 }
 
 /// Everything that a handler may use.
@@ -148,6 +152,7 @@ impl Api {
             audit: AuditRates::new(),
             persisting: None,
             password_change: None,
+            pairing_change: None,
         }
     }
 
@@ -158,12 +163,14 @@ impl Api {
             self.services.handle_persisted(written);
         } else if let Some(change) = self.password_change.take_if(|change| change.is(id)) {
             password::finish(change, written.is_ok(), &mut self.accounts, now);
+        } else if let Some(change) = self.pairing_change.take_if(|change| change.is(id)) {
+            pairing::finish(change, written.is_ok(), self);
         }
     }
 
     /// Returns true while a call waits for a write to the disk.
     pub(crate) fn is_writing(&self) -> bool {
-        self.persisting.is_some() || self.password_change.is_some()
+        self.persisting.is_some() || self.password_change.is_some() || self.pairing_change.is_some()
     }
 
     /// Condition of a good slot that is not met, but for time and an administrator.
@@ -463,6 +470,7 @@ pub fn complete<'a>(
         Work::Password(PendingPassword { user, .. }) | Work::StoredPassword { user } => {
             AuditObject::User(*user)
         }
+        Work::Pairing { key, .. } => AuditObject::Named(key),
         Work::Login(_)
         | Work::Reload
         | Work::Configuration
@@ -498,6 +506,7 @@ fn completed<'a>(pending: &PendingCall, completion: Completion<'a>, cx: &'a mut 
             services::outcome(verb.name(), *service, written.map_err(CommandError::Persist), cx)
         }
         (Work::StoredPassword { .. }, Completion::Written(written)) => password::outcome(written),
+        (Work::Pairing { function, .. }, Completion::Written(written)) => pairing::outcome(function, written),
         (Work::Reload, Completion::Reloaded(Ok(reloaded))) => Outcome::Reloaded(reloaded),
         (Work::Reload, Completion::Reloaded(Err(reason))) => {
             Outcome::Failed(Failure::Unchanged { function: "reload", reason })
@@ -563,33 +572,4 @@ fn internal(state: &'static str) -> Outcome<'static> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn path_splits_at_its_slashes() {
-        let segments = |path| split(path).map(|segments| segments.join("|"));
-        assert_eq!(
-            segments("/system.library/services/hello/start/"),
-            Some("system.library|services|hello|start".into())
-        );
-        assert_eq!(segments("system.library"), Some("system.library".into()));
-        assert_eq!(segments("a//b"), Some("a||b".into()));
-        assert_eq!(segments(""), Some("".into()));
-        assert_eq!(segments("a/b/c/d/e/f"), None);
-    }
-
-    #[test]
-    fn each_path_of_the_table_finds_its_own_row() {
-        for row in CALLS {
-            let (found, name) = Row::find(row.path).unwrap();
-            assert_eq!(found.path, row.path);
-            assert_eq!(name.is_some(), row.path.contains(&calls::NAME), "{:?}", row.path);
-        }
-        let (row, name) = Row::find(&["services", "start"]).unwrap();
-        assert_eq!((row.path, name), (&["services", calls::NAME, "start"][..], None));
-        assert!(Row::find(&["services"]).is_none());
-        assert!(Row::find(&["board", "start"]).is_none());
-        assert!(Row::find(&[]).is_none());
-    }
-}
+mod tests;

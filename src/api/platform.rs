@@ -2,7 +2,9 @@
 
 use crate::call::{ConfigurationWork, LogSource};
 use crate::service::{BoardEnd, Memo, Memory, Program, Scope, ServiceId, Signal, Usage};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, UserId, Users};
+use crate::session::{
+    CANONICAL_PASSWORD_BYTES, Pairing, PasswordHash, SESSION_ID_BYTES, SessionMemo, UserId, Users,
+};
 
 /// A queue or table of the system is full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,6 +72,9 @@ pub trait Platform {
     /// Writes the passwords of these users that differ from the configuration file to the disk. The result
     /// completes the write of this id.
     fn store_passwords(&mut self, users: &Users, id: u64) -> Result<(), Refused>;
+
+    /// Writes the paired keys to the disk. The result completes the write of this id.
+    fn store_pairing(&mut self, pairing: &Pairing, id: u64) -> Result<(), Refused>;
 
     /// Shuts the board down: stops the services in their order, closes the sockets, then ends the machine.
     /// All of that follows after the return, so that the call is answered first. Fails with an error number:

@@ -1,29 +1,33 @@
 //! List of sessions, and their end by others.
 
-use super::Context;
+use super::{Context, pairing};
 use crate::call::{Call, Caller, Failure, Identity, Outcome, SessionList};
 use crate::limits::{DEVICE_ID_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SESSIONS, USER_NAME_BYTES};
 use crate::log::errno::ENOENT;
+use crate::session::{PAIRED_KEYS, PairedKey};
 
 const _: () = assert!(
-    SESSIONS * (7 * DEVICE_ID_BYTES + 2 * USER_NAME_BYTES + 256) + REQUEST_ID_BYTES * 6 + 256 <= REPLY_BYTES,
+    (SESSIONS + PAIRED_KEYS) * (7 * DEVICE_ID_BYTES + 2 * USER_NAME_BYTES + 256) + REQUEST_ID_BYTES * 6 + 256
+        <= REPLY_BYTES,
     "reply_bytes: must hold the list of sessions"
 );
 
-/// Lists the sessions of the caller, or all of them for an administrator.
+/// Lists the sessions and paired keys of the caller, or all of them for an administrator.
 pub(super) fn list<'a>(_: &Call<'a>, _: &Caller, identity: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
     let accounts = &cx.api.accounts;
     let is_admin = accounts.is_admin(identity);
     Outcome::Sessions(SessionList {
         sessions: &accounts.sessions,
+        pairing: &accounts.pairing,
         users: &accounts.users,
         user: (!is_admin).then_some(identity.user()),
         own: identity.session(),
+        own_key: if let Identity::Paired(key, _) = identity { Some(key) } else { None },
         now: cx.now,
     })
 }
 
-/// Ends the session of a public id, or all of a user: the caller's own, or those of others for an administrator.
+/// Ends the session or the paired key of a public id, or all sessions of a user: the caller's own, or those of others for an administrator.
 pub(super) fn end<'a>(
     call: &Call<'a>,
     caller: &Caller,
@@ -44,6 +48,13 @@ pub(super) fn end<'a>(
         return Outcome::Failed(Failure::UnknownUser);
     }
     let user = if is_admin { user } else { Some(identity.user()) };
+    let is_key = |key: &PairedKey| {
+        id == Some(&key.public_id()) && user.is_none_or(|user| key.user == accounts.users.name(user))
+    };
+    let key = accounts.pairing.iter().find(|(_, key)| is_key(key)).map(|(key, _)| key);
+    if let Some(key) = key {
+        return pairing::end(key, caller.source, cx);
+    }
     let ended = accounts.sessions.close_matching(|session| {
         user.is_none_or(|user| session.user == user) && id.is_none_or(|id| session.public_id().as_str() == id)
     });

@@ -13,12 +13,13 @@ use core::fmt;
 use super::{BACKUP_FILES, CONTENT_BYTES};
 
 /// Files of the backup, relative to the data.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "friendlet.toml",
     "friendlet.toml.good",
     "state/admin.toml",
     "state/enabled",
     "state/first-password",
+    "state/paired",
     "state/passwords",
     "state/temporary.pem",
 ];

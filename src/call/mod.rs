@@ -35,7 +35,7 @@ pub use self::pending::{
 pub use self::sessions::SessionList;
 pub use self::slot::{Missing, SlotState};
 pub use self::stored_log::{LogSource, StoredPage};
-use crate::session::{ClientAddr, SessionKey, TokenId, UserId};
+use crate::session::{ClientAddr, KeyHash, PairedId, SessionKey, TokenId, UserId};
 
 /// A call of a function, the same from all transports and forms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,13 +64,15 @@ pub enum Identity {
     Token(TokenId, UserId),
     /// An administrator at the local socket.
     Local(UserId),
+    /// A client with the key of a paired certificate.
+    Paired(PairedId, UserId),
 }
 
 impl Identity {
     /// The user.
     pub fn user(self) -> UserId {
         match self {
-            Self::Session(_, user) | Self::Token(_, user) | Self::Local(user) => user,
+            Self::Session(_, user) | Self::Token(_, user) | Self::Local(user) | Self::Paired(_, user) => user,
         }
     }
 
@@ -78,7 +80,7 @@ impl Identity {
     pub fn session(self) -> Option<SessionKey> {
         match self {
             Self::Session(key, _) => Some(key),
-            Self::Token(..) | Self::Local(_) => None,
+            Self::Token(..) | Self::Local(_) | Self::Paired(..) => None,
         }
     }
 }
@@ -90,8 +92,10 @@ pub struct Caller {
     pub source: ClientAddr,
     /// Identity that the connection lends to calls without a session of their own.
     pub bound: Option<Identity>,
-    /// Identity of calls without any session: that of an administrator at the local socket.
-    pub local: Option<Identity>,
+    /// Identity of calls without any session: that of an administrator at the local socket, or of a paired certificate.
+    pub lent: Option<Identity>,
+    /// Public key of the certificate of the client.
+    pub key: Option<KeyHash>,
     /// Time at which the connection was opened.
     pub opened: Duration,
     /// The connection came over an address that an unconfirmed change has opened.

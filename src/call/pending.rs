@@ -9,7 +9,7 @@ use super::configuration::ConfigurationPage;
 use super::stored_log::StoredPage;
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
 use crate::service::{CommandError, Difference, Program, ServiceId, SpawnError, Verb};
-use crate::session::{ClientAddr, PasswordHash, SALT_BYTES, SessionKey, UserId};
+use crate::session::{ClientAddr, PUBLIC_ID_BYTES, PasswordHash, SALT_BYTES, SessionKey, UserId};
 
 /// A call whose outcome follows. The transport keeps it and passes it to
 /// [`api::complete`](crate::api::complete) with the [`Completion`] of the same id.
@@ -61,6 +61,13 @@ pub enum Work {
         /// User whose password it is.
         user: UserId,
     },
+    /// Paired keys that are written to the disk.
+    Pairing {
+        /// Name of the function: `pair` or `end`.
+        function: &'static str,
+        /// Public id of the key that is new, or ended.
+        key: String<PUBLIC_ID_BYTES>,
+    },
     /// The configuration file is read again.
     Reload,
     /// The configuration file is shown, or another one is read for a trial.
@@ -105,6 +112,7 @@ impl PendingCall {
             Work::Login(_)
             | Work::Password(_)
             | Work::StoredPassword { .. }
+            | Work::Pairing { .. }
             | Work::Configuration
             | Work::StoredLog => return None,
         };
@@ -119,6 +127,7 @@ impl PendingCall {
             Work::Command { .. } => "command",
             Work::Verb { verb, .. } => verb.name(),
             Work::StoredPassword { .. } => "updatepassword",
+            Work::Pairing { function, .. } => function,
             Work::Reload => "reload",
             Work::Configuration => "configuration",
             Work::Confirm => "confirm",

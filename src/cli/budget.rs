@@ -11,7 +11,8 @@ use crate::keeper::Processes;
 use crate::limits;
 use crate::log::{AUDIT_QUEUE_BYTES, STDERR_QUEUE_BYTES};
 use crate::net::tls::{
-    TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES,
+    TLS_CLIENT_CHAIN_BYTES, TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES,
+    TLS_SEND_BYTES,
 };
 use crate::net::{ACCEPT_BACKLOG, SOCKET_BUFFER_BYTES};
 use crate::serve::PEM_BYTES;
@@ -69,10 +70,10 @@ impl Budget {
     /// Budget of a server with this configuration and an executable of `program` bytes.
     pub fn new(config: &Config, program: usize) -> Self {
         let connections = config.slots + OVERFLOW_SLOTS;
-        let (tls, clients, pem_files) = match &config.listen.tls {
+        let (tls, client, pem_files) = match &config.listen.tls {
             Tls::Off => (0, 0, 0),
-            Tls::On { client_ca: None, .. } => (connections, 0, 2),
-            Tls::On { client_ca: Some(_), .. } => (connections, connections, 3),
+            Tls::On { client_ca: None, .. } => (connections, TLS_CLIENT_CHAIN_BYTES, 2),
+            Tls::On { client_ca: Some(_), .. } => (connections, TLS_CLIENT_HEAP_BYTES, 3),
         };
         let services = config.services.len();
         let log = &config.log_files;
@@ -101,7 +102,7 @@ impl Budget {
             Item::new("task of a connection", connections, serve::task_bytes() + runtime::TASK_BYTES),
             Item::new("TLS buffers of a connection", tls, TLS_RECORD_BYTES + TLS_SEND_BYTES),
             Item::new("TLS keys or handshake", tls, TLS_HEAP_BYTES),
-            Item::new("certificates of a client", clients, TLS_CLIENT_HEAP_BYTES),
+            Item::new("certificates of a client", tls, client),
             Item::new("TLS handshake in parsing", tls.min(1), TLS_PARSE_BYTES),
             Item::new("reply in composition", 1, limits::REPLY_BYTES),
             Item::new("page of a log answer", 1, LOG_ANSWER_BYTES),
@@ -218,7 +219,7 @@ fn unix_sockets(config: &Config) -> usize {
 mod tests {
     use super::*;
 
-    const TLS_BYTES: usize = TLS_RECORD_BYTES + TLS_SEND_BYTES + TLS_HEAP_BYTES;
+    const TLS_BYTES: usize = TLS_RECORD_BYTES + TLS_SEND_BYTES + TLS_HEAP_BYTES + TLS_CLIENT_CHAIN_BYTES;
 
     fn budget(text: &str) -> Budget {
         Budget::new(&config::parse(text, "f", "/bin/friendlet").unwrap(), 1_000_000)
@@ -257,7 +258,7 @@ mod tests {
         let connections = limits::SLOTS + OVERFLOW_SLOTS;
         let saved = connections * TLS_BYTES + TLS_PARSE_BYTES + 2 * PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
-        let shown = connections * TLS_CLIENT_HEAP_BYTES + PEM_BYTES;
+        let shown = connections * (TLS_CLIENT_HEAP_BYTES - TLS_CLIENT_CHAIN_BYTES) + PEM_BYTES;
         assert_eq!(budget("[listen]\nclient_ca = 'ca.pem'").total() - budget("").total(), shown);
         let one_more = budget("[[service]]\nname = 'a'\ncommand = ['a']");
         let more = one_more.total() - budget("").total();

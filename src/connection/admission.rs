@@ -7,7 +7,6 @@ use super::pool::{Room, Stage, choose};
 use super::server::{Server, find, wake};
 use super::{Peer, SlotId};
 use crate::api::Counters;
-use crate::call::Identity;
 use crate::session::UserId;
 
 impl Server {
@@ -37,11 +36,11 @@ impl Server {
         Some(slot.place.id)
     }
 
-    /// Identity of root and of the server's own user at the local socket.
-    fn local_administrator(&self, peer: Peer) -> Option<Identity> {
+    /// Root or the server's own user at the local socket.
+    fn local_administrator(&self, peer: Peer) -> Option<UserId> {
         match peer {
-            Peer::Local { uid: 0 } => Some(Identity::Local(UserId::LOCAL_ROOT)),
-            Peer::Local { uid } if uid == self.owner => Some(Identity::Local(UserId::LOCAL_OWNER)),
+            Peer::Local { uid: 0 } => Some(UserId::LOCAL_ROOT),
+            Peer::Local { uid } if uid == self.owner => Some(UserId::LOCAL_OWNER),
             Peer::Local { .. } | Peer::Network(_) | Peer::Beside(_) => None,
         }
     }

@@ -114,7 +114,7 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             let parts = [path, query, body, session.unwrap_or_default()];
             match receive.filled_mut().get_disjoint_mut(parts) {
                 Ok([path, query, body, session]) if is_rest => {
-                    // No session has this id. At the local socket, no id at all would be that of an administrator.
+                    // No session has this id. No id at all would be the identity that the connection lends.
                     let session = str::from_utf8(session).ok().filter(|session| !session.is_empty());
                     let session = has_session.then_some(session.unwrap_or("-"));
                     handle_resource(connection, path, query, body, session, is_post, cx);
@@ -284,8 +284,8 @@ fn handle_metrics(connection: &mut Connection, session: Option<&str>, cx: &mut C
     if connection.is_over_share(session, cx) {
         return reject_at_capacity(connection, cx.api, cx.http, cx.now);
     }
-    let local = connection.place.local;
-    let identity = cx.api.accounts.identify(session.unwrap_or_default(), local, cx.now, &*cx.platform);
+    let lent = connection.place.lent(&cx.api.accounts);
+    let identity = cx.api.accounts.identify(session.unwrap_or_default(), lent, cx.now, &*cx.platform);
     let Some(identity) = identity else {
         let source = connection.place.source;
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
@@ -401,7 +401,7 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
         reject_at_capacity(connection, cx.api, cx.http, cx.now);
         return;
     }
-    let caller = connection.caller(Form::Http, may_change, true, cx.room);
+    let caller = connection.caller(Form::Http, may_change, true, cx);
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
     let outcome = api::handle(call, &caller, api);
     if connection.request.is_stream && matches!(outcome, Outcome::Valid) {
@@ -412,8 +412,8 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
         Reply::AtCapacity => reject_at_capacity(connection, cx.api, cx.http, cx.now),
         Reply::Pending => {
             let session = call.session.unwrap_or_default();
-            let local = connection.place.local;
-            if let Some(identity) = cx.api.accounts.identify(session, local, cx.now, &*cx.platform) {
+            let lent = connection.place.lent(&cx.api.accounts);
+            if let Some(identity) = cx.api.accounts.identify(session, lent, cx.now, &*cx.platform) {
                 connection.auth.authenticate(identity, &cx.api.accounts);
             }
         }
@@ -422,9 +422,8 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
 
 /// Answers a request for the stream of events, whose session is valid.
 fn begin_stream(connection: &mut Connection, session: Option<&str>, cx: &mut Context<'_>) {
-    let local = connection.place.local;
-    let session = session.unwrap_or_default();
-    let identity = cx.api.accounts.identify(session, local, cx.now, &*cx.platform);
+    let lent = connection.place.lent(&cx.api.accounts);
+    let identity = cx.api.accounts.identify(session.unwrap_or_default(), lent, cx.now, &*cx.platform);
     let Some(identity) = identity.filter(|identity| connection.is_admitted(*identity, cx)) else {
         return reject_at_capacity(connection, cx.api, cx.http, cx.now);
     };
@@ -535,7 +534,7 @@ fn write_body(buffer: &mut [u8], outcome: &Outcome<'_>, is_rest: bool) -> Option
 }
 
 /// Upgrades to a WebSocket. A session in the query (`/fcws?sessionid=..`) authenticates the connection, and
-/// without one the user at the local socket. Another socket may bind to one later.
+/// without one the identity that the connection lends. Another socket may bind to one later.
 fn handle_upgrade(
     connection: &mut Connection,
     upgrade: &http::Upgrade,
@@ -548,8 +547,9 @@ fn handle_upgrade(
         return;
     };
     let session = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
-    let (session, local) = (session.unwrap_or_default(), connection.place.local);
-    let identity = cx.api.accounts.identify(session, local, cx.now, &*cx.platform);
+    let session = session.unwrap_or_default();
+    let lent = connection.place.lent(&cx.api.accounts);
+    let identity = cx.api.accounts.identify(session, lent, cx.now, &*cx.platform);
     if identity.is_none() {
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
         api::audit::refused_session(session, None, connection.place.source, &["upgrade"], api);

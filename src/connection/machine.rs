@@ -11,7 +11,7 @@ use super::pending_pushes::PendingPushes;
 use super::pool::{Room, Stage, Unproven};
 use super::request::Request;
 use super::{ANSWER_TIMEOUT, Peer, RECEIVE_BYTES, SEND_TIMEOUT, SlotId};
-use crate::api::{Api, Counters, Platform};
+use crate::api::{Accounts, Api, Counters, Platform};
 use crate::call::{Caller, Identity, PendingCall};
 use crate::friendcore::chunk::{Assembler, Owner, SetId};
 use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Form};
@@ -20,7 +20,7 @@ use crate::json::{self, Writer};
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
 use crate::rest;
-use crate::session::ClientAddr;
+use crate::session::{ClientAddr, KeyHash, UserId};
 use crate::ws::{
     CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, SendBufferFull, Socket, TextFrame,
 };
@@ -143,8 +143,10 @@ pub(super) struct Place {
     pub(super) id: SlotId,
     pub(super) in_use: bool,
     pub(super) source: ClientAddr,
-    /// Identity of an administrator at the local socket.
-    pub(super) local: Option<Identity>,
+    /// Administrator at the local socket.
+    pub(super) local: Option<UserId>,
+    /// Public key of the client's certificate.
+    pub(super) key: Option<KeyHash>,
     /// Its requests are refused: it is from another user at the local socket.
     pub(super) is_refused: bool,
     /// It came over an address that an unconfirmed change has opened.
@@ -153,6 +155,13 @@ pub(super) struct Place {
     /// Progress without an identity, and the time at which it was reached.
     pub(super) stage: Stage,
     since: Duration,
+}
+
+impl Place {
+    /// Identity of calls without a session: that of the local socket, or of a paired certificate.
+    pub(super) fn lent(&self, accounts: &Accounts) -> Option<Identity> {
+        self.local.map(Identity::Local).or_else(|| accounts.of_key(self.key.as_ref()?))
+    }
 }
 
 /// Flow control of one connection.
@@ -188,6 +197,7 @@ impl Connection {
                 in_use: false,
                 source: ClientAddr::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
                 local: None,
+                key: None,
                 is_refused: false,
                 is_beside: false,
                 opened: Duration::ZERO,
@@ -207,14 +217,14 @@ impl Connection {
         }
     }
 
-    /// Opens the connection of a peer. `local` is the identity of an administrator at the local socket.
-    pub(super) fn open(&mut self, peer: Peer, local: Option<Identity>, now: Duration) {
+    /// Opens the connection of a peer. `local` is an administrator at the local socket.
+    pub(super) fn open(&mut self, peer: Peer, local: Option<UserId>, now: Duration) {
         let is_local = matches!(peer, Peer::Local { .. });
         let is_beside = matches!(peer, Peer::Beside(_));
         let (id, is_refused) = (self.place.id, is_local && local.is_none());
         let (source, stage, opened) = (peer.source(), Stage::Silent, now);
-        self.place =
-            Place { id, in_use: true, source, local, is_refused, is_beside, opened, stage, since: now };
+        let (key, in_use, since) = (None, true, now);
+        self.place = Place { id, in_use, source, local, key, is_refused, is_beside, opened, stage, since };
     }
 
     /// Resets the slot for its next connection.
@@ -239,15 +249,16 @@ impl Connection {
     }
 
     /// Returns the caller of a call that this connection received in `form`.
-    pub(super) fn caller(&self, form: Form, may_change: bool, is_answered: bool, room: &Room) -> Caller {
+    pub(super) fn caller(&self, form: Form, may_change: bool, is_answered: bool, cx: &Context<'_>) -> Caller {
         Caller {
             source: self.place.source,
             // As in Friend Core, a call on a bound socket uses its session; the other forms contain one.
             bound: self.auth.bound.filter(|_| form == Form::Envelope),
-            local: self.place.local,
+            lent: self.place.lent(&cx.api.accounts),
+            key: self.place.key,
             opened: self.place.opened,
             is_beside: self.place.is_beside,
-            admins_only: self.proof().is_none() && room.is_for_administrators(),
+            admins_only: self.proof().is_none() && cx.room.is_for_administrators(),
             may_change,
             is_answered,
         }
@@ -291,9 +302,18 @@ impl Connection {
     pub(super) fn is_over_share(&self, session: Option<&str>, cx: &mut Context<'_>) -> bool {
         self.proof().is_none()
             && cx.room.is_scarce()
-            && cx.api.accounts.identify(session.unwrap_or_default(), None, cx.now, &*cx.platform).is_some_and(
-                |identity| cx.room.has_share(identity.user()) && !cx.api.accounts.is_admin(identity),
-            )
+            && cx
+                .api
+                .accounts
+                .identify(
+                    session.unwrap_or_default(),
+                    self.place.lent(&cx.api.accounts),
+                    cx.now,
+                    &*cx.platform,
+                )
+                .is_some_and(|identity| {
+                    cx.room.has_share(identity.user()) && !cx.api.accounts.is_admin(identity)
+                })
     }
 
     /// Frees the slot for another connection at once. A socket gets a closing frame if its peer reads.
@@ -311,7 +331,7 @@ impl Connection {
 
     /// Identity that makes the connection proven.
     pub(super) fn proof(&self) -> Option<Identity> {
-        self.auth.identity().or(self.place.local)
+        self.auth.identity().or(self.place.local.map(Identity::Local))
     }
 
     /// The connection as a candidate for eviction; `None` if it is proven, or about to end. The answer to a proven

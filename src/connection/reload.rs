@@ -65,12 +65,7 @@ impl Server {
         let ids = self.api.accounts.users.replace(users);
         tokens.renumber(&ids);
         if !self.api.accounts.tokens.has_same(&tokens) {
-            for slot in &mut self.slots {
-                if matches!(slot.auth.identity(), Some(Identity::Token(..))) {
-                    websocket::unbind(slot, "tokens changed", now);
-                    wake(&mut self.wakes, slot.place.id);
-                }
-            }
+            self.unbind_where("tokens changed", now, &|identity, _| matches!(identity, Identity::Token(..)));
             self.api.accounts.tokens = tokens;
         }
         self.process_changes(now, platform);
@@ -224,6 +219,7 @@ impl Server {
         let keys = self.api.accounts.sessions.close_user(user, None);
         self.api.operations.forget_user(user);
         audit::forget_user(&mut self.api, user);
+        self.api.accounts.pairing.forget_user(user);
         // The next user with this id is another one.
         for pending in self.slots.iter_mut().filter_map(|slot| slot.pending.as_mut()) {
             pending.call.audited.take_if(|audited| audited.user == user);
@@ -235,7 +231,10 @@ impl Server {
                 wake(&mut self.wakes, slot.place.id);
             }
             if keys.iter().any(|key| slot.auth.is_bound_to(*key) || slot.auth.is_of(*key))
-                || matches!(slot.auth.identity(), Some(Identity::Token(_, other)) if other == user)
+                || matches!(
+                    slot.auth.identity(),
+                    Some(Identity::Token(_, other) | Identity::Paired(_, other)) if other == user
+                )
             {
                 websocket::unbind(slot, "user removed", now);
                 slot.close(CloseCode::Policy, "the user was removed", now);

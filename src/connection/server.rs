@@ -9,7 +9,7 @@ use super::machine::{Connection, Context, Finish, HttpConfig, State};
 use super::pool::Room;
 use super::push::{self, ServiceChange};
 use super::{OVERFLOW_SLOTS, SlotId, http, websocket};
-use crate::api::{self, Api, Counters, Platform};
+use crate::api::{self, Accounts, Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
 use crate::http::Rejection;
@@ -20,7 +20,7 @@ use crate::service::{
     Attempt, CheckError, CheckId, CommandError, ProcessEvent, ReadyCheck, Scope, ServiceId, Signal,
     StateChange, Supervisor,
 };
-use crate::session::{SessionKey, Users};
+use crate::session::{KeyHash, Pairing, SessionKey, Users};
 use crate::ws::CloseCode;
 
 /// End of the incoming side of a connection.
@@ -380,6 +380,7 @@ impl Server {
             self.api.slot.poll_timeout(),
             self.api.changes.poll_timeout(),
             self.api.audit.poll_timeout(),
+            self.api.accounts.pairing.poll_timeout(),
         ];
         others.into_iter().flatten().chain(slots).min()
     }
@@ -401,25 +402,39 @@ impl Server {
         self.shared.chunks.handle_timeout(now);
         self.api.changes.handle_timeout(now);
         api::audit::handle_timeout(&mut self.api, now);
+        api::pairing::handle_timeout(&mut self.api, now);
         let bound = self.slots.iter().filter_map(|slot| slot.auth.bound.and_then(Identity::session));
         self.api.accounts.sessions.set_bound(bound, now);
         for key in self.api.accounts.sessions.handle_timeout(now) {
             self.end_session(key, "session timeout", now);
         }
-        for slot in &mut self.slots {
-            if let Some(Identity::Token(id, _)) = slot.auth.identity()
-                && self.api.accounts.refusal(id, &*platform).is_some()
-            {
-                websocket::unbind(slot, "session timeout", now);
-                wake(&mut self.wakes, slot.place.id);
-            }
-        }
+        self.unbind_where("session timeout", now, &|identity, accounts| match identity {
+            Identity::Token(id, _) => accounts.refusal(id, &*platform).is_some(),
+            _ => false,
+        });
         self.api.services.set_time_of_day(platform.time_of_day());
         self.api.services.handle_timeout(now);
         self.process_changes(now, platform);
         let is_audit_failing = self.api.board.note_audit(audit::is_failing());
         if self.api.check_slot(now) || is_audit_failing {
             self.notify_problem();
+        }
+    }
+
+    /// Sets the paired keys of an earlier server.
+    pub fn set_pairing(&mut self, pairing: Pairing) {
+        self.api.accounts.pairing = pairing;
+    }
+
+    /// Returns true if clients are asked for a certificate, which may be paired.
+    pub fn is_pairing(&self) -> bool {
+        self.api.accounts.pairing.is_in_use()
+    }
+
+    /// Notes the public key of a client's certificate.
+    pub fn handle_client_key(&mut self, id: SlotId, key: &KeyHash) {
+        if let Some(slot) = find(&mut self.slots, id) {
+            slot.place.key = Some(*key);
         }
     }
 
@@ -478,6 +493,28 @@ impl Server {
         }
         while let Some(key) = self.api.accounts.next_ended() {
             self.end_session(key, "session killed", now);
+        }
+        while let Some(key) = self.api.accounts.pairing.take_ended() {
+            self.unbind_where(
+                "session killed",
+                now,
+                &|identity, _| matches!(identity, Identity::Paired(of, _) if of == key),
+            );
+        }
+    }
+
+    /// Removes the identities that `is_over` says are over.
+    pub(super) fn unbind_where(
+        &mut self,
+        notice: &str,
+        now: Duration,
+        is_over: &dyn Fn(Identity, &Accounts) -> bool,
+    ) {
+        for slot in &mut self.slots {
+            if slot.auth.identity().is_some_and(|identity| is_over(identity, &self.api.accounts)) {
+                websocket::unbind(slot, notice, now);
+                wake(&mut self.wakes, slot.place.id);
+            }
         }
     }
 

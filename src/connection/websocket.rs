@@ -117,7 +117,7 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
         connection.close_at_capacity(cx.now);
         return;
     }
-    let caller = connection.caller(request.form, true, is_answered, cx.room);
+    let caller = connection.caller(request.form, true, is_answered, cx);
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
     match api::handle(&request.call, &caller, api) {
         Outcome::AtCapacity => connection.close_at_capacity(cx.now),
@@ -129,8 +129,8 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
     // After the call, because a login or a logout may have opened or ended the session.
     if connection.auth.is_due()
         && let session = request.call.session.unwrap_or_default()
-        && let Some(identity) =
-            cx.api.accounts.identify(session, connection.place.local, cx.now, &*cx.platform)
+        && let lent = connection.place.lent(&cx.api.accounts)
+        && let Some(identity) = cx.api.accounts.identify(session, lent, cx.now, &*cx.platform)
         && connection.is_admitted(identity, cx)
     {
         connection.auth.authenticate(identity, &cx.api.accounts);
@@ -138,10 +138,10 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
 }
 
 /// Binds the socket to a session. An unknown session is ignored without an answer, as in Friend Core.
-/// The deadline for a valid one stays. An empty one binds the local socket to its administrator.
+/// The deadline for a valid one stays. An empty one binds the socket to the identity that its connection lends.
 fn bind(connection: &mut Connection, form: Form, session: &str, cx: &mut Context<'_>) {
-    let local = connection.place.local;
-    let Some(identity) = cx.api.accounts.identify(session, local, cx.now, &*cx.platform) else {
+    let lent = connection.place.lent(&cx.api.accounts);
+    let Some(identity) = cx.api.accounts.identify(session, lent, cx.now, &*cx.platform) else {
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
         api::audit::refused_session(session, None, connection.place.source, &["con"], api);
         return;

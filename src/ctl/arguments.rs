@@ -62,6 +62,10 @@ pub(super) enum Action {
     Sessions {
         end: Option<String>,
     },
+    /// Open the window for the certificate of a user, or pair one's own.
+    Pair {
+        user: Option<String>,
+    },
     /// End blocks after wrong passwords.
     Unlock {
         user: Option<String>,
@@ -143,6 +147,8 @@ pub(super) struct Arguments {
     pub(super) servers: Vec<String>,
     pub(super) session: Option<String>,
     pub(super) fingerprint: Option<Fingerprint>,
+    /// Files of the client certificate and its key.
+    pub(super) certificate: Option<Box<[String; 2]>>,
     pub(super) json: bool,
     pub(super) action: Action,
 }
@@ -158,12 +164,14 @@ type Opt = (&'static str, char, bool, &'static [&'static str]);
 
 const NONE: char = '\0';
 #[rustfmt::skip]
-const OPTIONS: [Opt; 17] = [
+const OPTIONS: [Opt; 19] = [
     ("help",        'h',  false, &[]),
     ("url",         NONE, true,  &[]),
     ("on",          NONE, true,  &[]),
     ("session",     NONE, true,  &[]),
     ("fingerprint", NONE, true,  &[]),
+    ("cert",        NONE, true,  &[]),
+    ("key",         NONE, true,  &[]),
     ("json",        NONE, false, &[]),
     ("wait",        NONE, false, &["start", "stop", "restart"]),
     ("follow",      'f',  false, &["logs", "server-log"]),
@@ -269,10 +277,21 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
             return Err(usage(format!("'{hex}' is not a SHA-256 fingerprint of 64 hexadecimal digits")));
         }
     }
+    let (certificate, key) = (given.value("cert"), given.value("key"));
+    if certificate.is_some() != key.is_some() {
+        return Err(usage("--cert and --key go together"));
+    }
+    let certificate = certificate.zip(key).map(|(certificate, key)| Box::new([certificate, key]));
+    if certificate.is_none() && matches!(action, Action::Pair { user: None }) {
+        return Err(usage(
+            "pair needs the USER whose certificate is accepted, or --cert and --key to pair that one",
+        ));
+    }
     Ok(Parsed::Run(Arguments {
         servers,
         session: given.value("session"),
         fingerprint,
+        certificate,
         json: given.has("json"),
         action,
     }))
@@ -317,6 +336,8 @@ fn parse_action(words: &[&str], given: &Given) -> Result<Action, Failure> {
         ["poweroff"] => Action::End(BoardEnd::PowerOff),
         ["sessions"] => Action::Sessions { end: None },
         ["sessions", "end", id] => Action::Sessions { end: Some(own(id)) },
+        ["pair"] => Action::Pair { user: None },
+        ["pair", user] => Action::Pair { user: Some(own(user)) },
         ["unlock"] => Action::Unlock { user: None },
         ["unlock", user] => Action::Unlock { user: Some(own(user)) },
         ["factory-reset"] => Action::End(BoardEnd::FactoryReset),

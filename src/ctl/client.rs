@@ -23,18 +23,20 @@ pub(super) struct Invocation {
     pub(super) url: Url,
     pub(super) session: Option<String>,
     pub(super) fingerprint: Option<Fingerprint>,
+    /// Files of the client certificate and its key.
+    pub(super) certificate: Option<Box<[String; 2]>>,
     /// Print replies unchanged.
     pub(super) json: bool,
 }
 
-/// Session id of the command line, of the environment, or of the latest login. The local socket needs none: an
-/// empty one stands for its administrator.
+/// Session id of the command line, of the environment, or of the latest login. The local socket and a paired
+/// certificate need none: an empty one stands for their user.
 pub(super) fn session(invocation: &Invocation, env: &Env<'_>) -> Result<String, Failure> {
     if let Some(session) = invocation.session.as_ref().or(env.session.as_ref()) {
         return Ok(session.clone());
     }
     let remembered = env.state().and_then(|state| state.get(SESSIONS, &invocation.url.to_string()));
-    if let Url::Local(_) = invocation.url {
+    if matches!(invocation.url, Url::Local(_)) || invocation.certificate.is_some() {
         return Ok(remembered.ok().flatten().unwrap_or_default());
     }
     remembered?.ok_or_else(|| no_session(&format!("no session for {} is remembered", invocation.url)))
@@ -42,7 +44,8 @@ pub(super) fn session(invocation: &Invocation, env: &Env<'_>) -> Result<String, 
 
 /// Opens a socket to the server and verifies its certificate.
 pub(super) fn connect_stream(invocation: &Invocation, env: &mut Env<'_>) -> Result<Stream, Failure> {
-    connection::connect(&invocation.url, invocation.fingerprint, env)
+    let Invocation { url, fingerprint, certificate, .. } = invocation;
+    connection::connect(url, *fingerprint, certificate.as_deref(), env)
 }
 
 /// Opens a WebSocket to the server and binds it to the session.

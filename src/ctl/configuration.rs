@@ -234,7 +234,8 @@ fn at(
         }
         *port = new_port;
     }
-    Ok(Invocation { url, session: Some(session), fingerprint, json: invocation.json })
+    let (certificate, json) = (invocation.certificate.clone(), invocation.json);
+    Ok(Invocation { url, session: Some(session), fingerprint, certificate, json })
 }
 
 /// Confirms a change over a new connection. A server that is not reached is tried again until the time is over.

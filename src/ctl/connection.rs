@@ -10,13 +10,14 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConnection, StreamOwned};
 
 use super::env::Env;
 use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE, UNTRUSTED, USAGE};
 use super::output::sanitize;
-use super::pin::{Fingerprint, Pin, hex, parse_fingerprint};
+use super::pin::{Fingerprint, OwnCertificate, Pin, hex, parse_fingerprint};
 use super::state::{KNOWN_SERVERS, StateDir};
 use super::url::Url;
 
@@ -99,17 +100,23 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 /// Connects, and over TLS verifies the certificate: it must be `demanded`, or else the one remembered.
-/// Without either, the one presented is noted on standard error and remembered.
+/// Without either, the one presented is noted on standard error and remembered. `certificate` is that of this client,
+/// with its key.
 pub(super) fn connect(
     url: &Url,
     demanded: Option<Fingerprint>,
+    certificate: Option<&[String; 2]>,
     env: &mut Env<'_>,
 ) -> Result<Stream, Failure> {
     match url {
         Url::Local(path) => connect_local(url, path),
         Url::Network { tls, host, port, .. } => {
             let socket = connect_tcp(url, *tls, host, *port)?;
-            if *tls { connect_tls(url, host, socket, demanded, env) } else { Ok(Stream::Plain(socket)) }
+            if *tls {
+                connect_tls(url, host, socket, demanded, certificate, env)
+            } else {
+                Ok(Stream::Plain(socket))
+            }
         }
     }
 }
@@ -185,6 +192,7 @@ fn connect_tls(
     host: &str,
     socket: TcpStream,
     demanded: Option<Fingerprint>,
+    certificate: Option<&[String; 2]>,
     env: &mut Env<'_>,
 ) -> Result<Stream, Failure> {
     let state = &env.state()?.clone();
@@ -207,7 +215,8 @@ fn connect_tls(
         Failure::new(UNAVAILABLE, format!("cannot start TLS with {url}: {error}"))
     };
     let name = ServerName::try_from(host.to_owned()).map_err(|error| unavailable(&error))?;
-    let config = pin.config().map_err(|error| unavailable(&error))?;
+    let own = certificate.map(read_certificate).transpose()?;
+    let config = pin.config(own).map_err(|error| unavailable(&error))?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(|error| unavailable(&error))?;
     let mut stream = Box::new(StreamOwned::new(connection, socket));
     while stream.conn.is_handshaking() {
@@ -245,6 +254,21 @@ fn trust(url: &Url, presented: &Fingerprint, state: &StateDir, env: &mut Env<'_>
         Ok("yes" | "y") => Ok(()),
         _ => Err(Failure::new(UNTRUSTED, format!("{url} is not trusted: nothing was sent"))),
     }
+}
+
+/// Reads the certificate of this client, and its key.
+fn read_certificate([certificate, key]: &[String; 2]) -> Result<OwnCertificate, Failure> {
+    let unusable = |file: &str, error: &dyn std::fmt::Display| {
+        Failure::new(FAILED, format!("cannot use {}: {error}", sanitize(file)))
+    };
+    let read = |file: &str| std::fs::read(file).map_err(|error| unusable(file, &error));
+    let chain = CertificateDer::pem_slice_iter(&read(certificate)?).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| unusable(certificate, &error))?;
+    if chain.is_empty() {
+        return Err(unusable(certificate, &"no certificate (PEM) in it"));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| unusable(key, &error))?;
+    Ok((chain, key))
 }
 
 /// Failure with another certificate than the expected one.

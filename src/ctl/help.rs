@@ -63,8 +63,10 @@ commands
                         one; an administrator changes that of USER. Without a terminal,
                         each password is a line of standard input
   unlock [USER]         end the block of USER, or of all users, after wrong passwords
-  sessions [end ID]     list your sessions, those of all users for an administrator; `end`
-                        ends the one with this ID of the list
+  sessions [end ID]     list your sessions and paired certificates, those of all users for an
+                        administrator; `end` ends the one with this ID of the list
+  pair [USER]           for two minutes, accept one client certificate as that of USER;
+                        without USER, on the client: pair the certificate of --cert
   call PATH [KEY=VALUE]..
                         make any call and print its reply: `call services/hello/status`
   complete-calls        print the path of every call, for the completion of a shell
@@ -81,6 +83,8 @@ options
   --session ID          use this session instead of the remembered one [environment:
                         FRIENDLET_SESSION]
   --fingerprint HEX     require the certificate with this SHA-256 fingerprint
+  --cert FILE           PEM file of a client certificate; a paired one needs no login
+  --key FILE            that of its private key
   --json                print the server's replies unchanged, and an error as an object too
   -h, --help            print this
 

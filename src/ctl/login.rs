@@ -58,7 +58,7 @@ pub(super) fn logout(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, F
 }
 
 /// Name of this machine: a second login from here resumes the same session.
-fn device_id() -> String {
+pub(super) fn device_id() -> String {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy();
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');

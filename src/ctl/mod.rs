@@ -116,7 +116,7 @@ fn report(outcome: Result<u8, Failure>, is_json: bool, env: &mut Env<'_>) -> u8 
 
 /// Executes the command at each of its servers, one after the other; the exit code is the highest.
 fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8, Failure> {
-    let Arguments { session, fingerprint, json, action, .. } = arguments;
+    let Arguments { session, fingerprint, certificate, json, action, .. } = arguments;
     let mut words = arguments.servers.clone();
     if let (Some(url), true) = (&env.url, words.is_empty()) {
         words.extend(url.split(',').map(str::to_owned));
@@ -126,6 +126,7 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
         url: server.url.clone(),
         session: session.clone(),
         fingerprint: fingerprint.or(server.fingerprint),
+        certificate: certificate.clone(),
         json: *json,
     };
     if let [server] = servers.as_slice() {
@@ -188,6 +189,7 @@ fn execute(invocation: &Invocation, env: &mut Env<'_>, action: &Action) -> Resul
         Action::MarkGood => board::mark_good(invocation, env),
         Action::End(end) => board::end(invocation, env, *end),
         Action::Sessions { end } => sessions::run(invocation, env, end.as_deref()),
+        Action::Pair { user } => sessions::pair(invocation, env, user.as_deref()),
         Action::Unlock { user } => board::unlock(invocation, env, user.as_deref()),
         Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),
         Action::Call { path, parameters } => call::run(invocation, env, path, parameters),

@@ -9,10 +9,13 @@ use ring::digest;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring as provider, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::wall_clock::TlsClock;
+
+/// Certificates that a client shows, its own one first, and the private key of that.
+pub(super) type OwnCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// SHA-256 of a certificate.
 pub(super) type Fingerprint = [u8; 32];
@@ -36,14 +39,17 @@ impl Pin {
         *self.presented.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// TLS 1.3 alone, without resumption: few commands connect twice.
-    pub(super) fn config(self: &Arc<Self>) -> Result<ClientConfig, Error> {
-        let mut config =
+    /// TLS 1.3 alone, without resumption: few commands connect twice. `own` is the certificate of this client.
+    pub(super) fn config(self: &Arc<Self>, own: Option<OwnCertificate>) -> Result<ClientConfig, Error> {
+        let builder =
             ClientConfig::builder_with_details(Arc::new(provider::default_provider()), Arc::new(TlsClock))
                 .with_protocol_versions(&[&rustls::version::TLS13])?
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::clone(self) as _)
-                .with_no_client_auth();
+                .with_custom_certificate_verifier(Arc::clone(self) as _);
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+        };
         config.resumption = Resumption::disabled();
         Ok(config)
     }

@@ -1,8 +1,9 @@
-//! `sessions`: lists and ends sessions.
+//! `sessions`, `pair`: lists and ends sessions and paired certificates, and pairs one.
 
-use super::client::{Invocation, connect};
+use super::client::{Invocation, connect, post, session};
 use super::env::Env;
 use super::failure::{FAILED, Failure};
+use super::login::device_id;
 use super::output::{Row, sanitize, table};
 use super::values::{shown, shown_duration};
 use crate::json::Raw;
@@ -27,6 +28,26 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, end: Option<&str>)
     Ok(0)
 }
 
+/// Opens the window for the certificate of a user, or pairs that of this client.
+pub(super) fn pair(invocation: &Invocation, env: &mut Env<'_>, user: Option<&str>) -> Result<u8, Failure> {
+    let (content, text) = match user {
+        Some(user) => {
+            let session = session(invocation, env)?;
+            let content =
+                post(invocation, env, "board/pair", &[("sessionid", &session), ("username", user)])?;
+            let text = "pair: open for two minutes; on the client: friendlet ctl --url URL --cert FILE --key FILE pair";
+            (content, text)
+        }
+        None => {
+            let content = post(invocation, env, "user/pair", &[("deviceid", &device_id())])?;
+            (content, "pair: ok, this certificate needs no login from now on")
+        }
+    };
+    env.print(if invocation.json { &content } else { text })?;
+    env.print("\n")?;
+    Ok(0)
+}
+
 fn rows(content: &str) -> Result<Vec<Row>, Failure> {
     let sessions = Raw::parse(content).and_then(|reply| reply.get("Sessions"));
     let sessions = sessions
@@ -34,7 +55,11 @@ fn rows(content: &str) -> Result<Vec<Row>, Failure> {
     let row = |session: Raw<'_>| {
         let shown = |key| shown(session, key);
         let is = |key| shown(key) == "true";
-        let socket = if is("Bound") { "bound" } else { "-" };
+        let socket = match (is("Bound"), is("Paired")) {
+            (true, _) => "bound",
+            (_, true) => "paired",
+            _ => "-",
+        };
         let own = if is("Own") { " (this one)" } else { "" };
         let user = shown("User") + own;
         vec![

@@ -296,16 +296,11 @@ fn put_operations(out: &mut Writer<'_>, list: OperationList<'_>) -> Result<(), F
 /// Writes sessions. It begins like [`Outcome::Done`].
 fn sessions(out: &mut Writer<'_>, list: SessionList<'_>) -> Result<(), Full> {
     out.put(r#"{ "Status": "ok", "Sessions": ["#)?;
-    for (number, (session, is_own)) in list.entries().enumerate() {
-        out.put(if number > 0 { ",{" } else { "{" })?;
-        out.put_display(format_args!(r#""Session": "{}""#, session.public_id()))?;
-        put_members(
-            out,
-            &[
-                ("User", list.users.name(session.user)),
-                ("Device", session.device.as_deref().unwrap_or_default()),
-            ],
-        )?;
+    let mut joint = "{";
+    for (session, is_own) in list.entries() {
+        let device = session.device.as_deref().unwrap_or_default();
+        put_session(out, joint, &session.public_id(), list.users.name(session.user), device)?;
+        joint = ",{";
         if let Some(source) = session.source {
             out.put_display(format_args!(r#", "From": "{source}""#))?;
         }
@@ -316,7 +311,19 @@ fn sessions(out: &mut Writer<'_>, list: SessionList<'_>) -> Result<(), Full> {
             session.is_bound
         ))?;
     }
+    for (key, is_own) in list.keys() {
+        put_session(out, joint, &key.public_id(), &key.user, &key.device)?;
+        joint = ",{";
+        out.put_display(format_args!(r#", "Paired": true, "Own": {is_own}}}"#))?;
+    }
     out.put("]}")
+}
+
+/// Writes the members that a session and a paired key have.
+fn put_session(out: &mut Writer<'_>, joint: &str, id: &str, user: &str, device: &str) -> Result<(), Full> {
+    out.put(joint)?;
+    out.put_display(format_args!(r#""Session": "{id}""#))?;
+    put_members(out, &[("User", user), ("Device", device)])
 }
 
 fn put_names(out: &mut Writer<'_>, title: &str, names: &mut dyn Iterator<Item = &str>) -> Result<(), Full> {

@@ -293,7 +293,7 @@ impl<'a> Connection<'a> {
             return Ok(0);
         }
         if TLS_RECORDS.contains(&first[0]) {
-            let session = Session::accept(config, mem::take(&mut self.buffers));
+            let session = Session::accept(config, endpoint.asks_for_keys(), mem::take(&mut self.buffers));
             self.transport = Transport::Tls(session.map_err(|_| ErrorKind::OutOfMemory)?);
             endpoint.handle_stage(self.id, Stage::Begun, self.now);
         } else {
@@ -325,6 +325,9 @@ impl<'a> Connection<'a> {
             let received = session.handle_received(count);
             if was_handshaking {
                 endpoint.handle_stage(self.id, session.stage(), self.now);
+                if let Some(key) = session.client_key() {
+                    endpoint.handle_client_key(self.id, key);
+                }
             }
             let has_plaintext = !session.plaintext().is_empty();
             self.touch_memory();

@@ -30,6 +30,14 @@ pub trait Endpoint {
     /// Drops the first `count` bytes of [`pending`](Self::pending), which were sent.
     fn sent(&mut self, id: SlotId, count: usize, now: Duration) -> State;
 
+    /// Returns true if clients are asked for a certificate.
+    fn asks_for_keys(&self) -> bool {
+        false
+    }
+
+    /// Notes the public key of a client's certificate, as its SHA-256. The client has the private key.
+    fn handle_client_key(&mut self, _id: SlotId, _key: &[u8; 32]) {}
+
     /// Notes the progress of a connection towards its request.
     fn handle_stage(&mut self, id: SlotId, stage: Stage, now: Duration);
 

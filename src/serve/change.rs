@@ -119,7 +119,7 @@ pub(super) fn write(files: &ReloadFiles, document: &str) -> Result<(), String> {
     let file = target(&files.config)?;
     file.write(&[file_of(document).as_bytes()]).map_err(|error| error.to_string())?;
     if let Some(good_copy) = &files.good_copy {
-        super::keep_good_copy(good_copy, document);
+        super::own_files::keep_good_copy(good_copy, document);
     }
     Ok(())
 }

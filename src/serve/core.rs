@@ -19,6 +19,7 @@ use crate::log::{self, LOG_WINDOW, RateLimit, Reason, StepWatch};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
 use crate::service::{CheckError, Exit, LastExit, ServiceId};
+use crate::session::KeyHash;
 use crate::sys::conditions::ConditionWatch;
 use crate::sys::log_reader::{LogRead, LogReader};
 use crate::sys::output_files::OutputFiles;
@@ -349,6 +350,14 @@ impl Endpoint for Core {
         let state = self.server.sent(id, count, now, &mut self.system);
         self.finish_step(now);
         state
+    }
+
+    fn asks_for_keys(&self) -> bool {
+        self.server.is_pairing()
+    }
+
+    fn handle_client_key(&mut self, id: SlotId, key: &KeyHash) {
+        self.server.handle_client_key(id, key);
     }
 
     fn handle_stage(&mut self, id: SlotId, stage: Stage, now: Duration) {

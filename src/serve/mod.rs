@@ -65,7 +65,7 @@ pub use self::shutdown::end_board;
 use self::state::{State, unread};
 use self::system::System;
 use crate::api::{Api, Board};
-use crate::config::{self, Config, LogFiles};
+use crate::config::{Config, LogFiles};
 use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
 use crate::net::{BindError, ConnectionTable, Listener, Listeners, TlsConfig};
@@ -80,8 +80,8 @@ use crate::sys::output_files::OutputFiles;
 use crate::sys::password::PasswordWorker;
 use crate::sys::state_writer::StateWriter;
 use crate::sys::{
-    EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Received, SdNotify, Signals, file,
-    log_threads, random, state_lock,
+    EnabledFile, NotifyEnvironment, NotifyState, PairedFile, PasswordsFile, Received, SdNotify, Signals,
+    file, log_threads, random, state_lock,
 };
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{info, limits, warning};
@@ -292,6 +292,8 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     users.set_owner(&first_user::user_name(owner));
     let mut changed_passwords = PasswordsFile::new(state_dir);
     changed_passwords.load(&mut users, &mut state.notices).map_err(|error| unread(&error))?;
+    let mut paired = PairedFile::new(state_dir);
+    let pairing = paired.load(&mut state.notices).map_err(|error| unread(&error))?;
     let mut enabled = EnabledFile::new(state_dir);
     let mut services = supervisor(std::mem::take(&mut config.services), &mut enabled, &mut state)?;
     services.inherit(link.inherited.services(), clock.now());
@@ -329,6 +331,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         owner,
         api: Api::new(users, std::mem::take(&mut config.tokens), sessions, lockout, services, board),
     });
+    server.set_pairing(pairing);
     server.set_update(config.update);
     let connections = ConnectionTable::new(server.slots());
     let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
@@ -346,6 +349,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         Rc::clone(&passwords),
         enabled,
         changed_passwords,
+        paired,
         Rc::clone(&writer),
         Rc::clone(&shutdown),
         Rc::clone(&reloader),
@@ -393,7 +397,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     core.borrow().report_serving();
     sd_notify.send(NotifyState::Ready);
     if let (Some(path), Some(text)) = (good_copy, text) {
-        keep_good_copy(&path, &text);
+        own_files::keep_good_copy(&path, &text);
     }
     let end = async {
         until_end(&core, &sd_notify, &shutdown, &signals, &reloader, &grace).await;
@@ -455,21 +459,6 @@ fn no_socket_directory(error: &FileError) -> StartError {
 fn no_socket(error: &BindError) -> StartError {
     let code = if error.is_in_use() { StartError::UNAVAILABLE } else { StartError::CANNOT_CREATE };
     StartError::new(code, error)
-}
-
-/// Writes the copy of the configuration with which the server serves. An equal copy is left alone: flash
-/// wears out.
-fn keep_good_copy(path: &Path, document: &str) {
-    let kept = file::read_regular_text(path, limits::CONFIG_BYTES).unwrap_or_default();
-    let document = config::with_file_of(document, &kept);
-    // A longer one could not be read.
-    if document == kept || document.len() > limits::CONFIG_BYTES {
-        return;
-    }
-    // The file may contain secrets that only its owner may read.
-    if let Err(error) = file::write_atomic(path, document.as_bytes(), 0o600) {
-        warning!("cannot write the last good copy of the configuration file: {}", error);
-    }
 }
 
 /// Files of the log and of the audit trail.

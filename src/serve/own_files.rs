@@ -4,15 +4,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{StartError, certificate, first_user};
-use crate::config::{Config, Tls};
-use crate::sys::file::with_suffix;
-use crate::sys::{ENABLED_FILE, PASSWORDS_FILE, SANDBOX_TIME, thread};
+use crate::config::{self, Config, Tls};
+use crate::limits::CONFIG_BYTES;
+use crate::sys::file::{self, with_suffix};
+use crate::sys::{ENABLED_FILE, PAIRED_FILE, PASSWORDS_FILE, SANDBOX_TIME, thread};
+use crate::warning;
 
 /// Suffix of the last good copy of a configuration file.
 pub const GOOD: &str = ".good";
 /// Files of the state directory. Copies, temporary files and what is set aside have names that begin so.
-pub(super) const STATE: [&str; 5] =
-    [first_user::FILE, ENABLED_FILE, first_user::PASSWORD_FILE, PASSWORDS_FILE, certificate::TEMPORARY];
+pub(super) const STATE: [&str; 6] = [
+    first_user::FILE,
+    ENABLED_FILE,
+    first_user::PASSWORD_FILE,
+    PAIRED_FILE,
+    PASSWORDS_FILE,
+    certificate::TEMPORARY,
+];
 /// Stack of the thread that looks for the directories of logs.
 const LOOK_STACK_BYTES: usize = 64 * 1024;
 
@@ -129,6 +137,21 @@ fn resolve(path: &Path) -> PathBuf {
     }
 }
 
+/// Writes the copy of the configuration with which the server serves. An equal copy is left alone: flash
+/// wears out.
+pub(super) fn keep_good_copy(path: &Path, document: &str) {
+    let kept = file::read_regular_text(path, CONFIG_BYTES).unwrap_or_default();
+    let document = config::with_file_of(document, &kept);
+    // A longer one could not be read.
+    if document == kept || document.len() > CONFIG_BYTES {
+        return;
+    }
+    // The file may contain secrets that only its owner may read.
+    if let Err(error) = file::write_atomic(path, document.as_bytes(), 0o600) {
+        warning!("cannot write the last good copy of the configuration file: {}", error);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +170,7 @@ mod tests {
         let dir = directory.0.display();
         let error = |text: &str| {
             let text = text.replace("DIR", &dir.to_string());
-            let config = crate::config::parse(&text, "f", "/bin/friendlet").unwrap();
+            let config = config::parse(&text, "f", "/bin/friendlet").unwrap();
             let checked = check(&config, &path("f.toml"), &path("state"));
             checked.err().map(|error| {
                 assert!(error.is_of_the_file() && error.code() == StartError::CONFIG);

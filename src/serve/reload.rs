@@ -277,7 +277,7 @@ impl Reloader {
     pub(super) fn keep(&self, text: Arc<str>) {
         self.in_force.replace(Arc::clone(&text));
         if let Some(path) = self.files.good_copy.clone() {
-            start(Box::new(move || super::keep_good_copy(&path, &text)));
+            start(Box::new(move || super::own_files::keep_good_copy(&path, &text)));
         }
     }
 

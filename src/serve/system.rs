@@ -9,17 +9,20 @@ use crate::call::{ConfigurationWork, LogSource};
 use crate::error;
 use crate::keeper::{self, Processes, Unfinished};
 use crate::service::{BoardEnd, Memo, Memory, Program, Scope, ServiceId, Signal, Usage};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, UserId, Users};
+use crate::session::{
+    CANONICAL_PASSWORD_BYTES, Pairing, PasswordHash, SESSION_ID_BYTES, SessionMemo, UserId, Users,
+};
 use crate::sys::log_reader::LogReader;
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::state_writer::{Records, StateText, StateWriter};
-use crate::sys::{Clock, EnabledFile, PasswordsFile, random};
+use crate::sys::{Clock, EnabledFile, PairedFile, PasswordsFile, random};
 
 pub(super) struct System {
     processes: Rc<Processes>,
     passwords: Rc<PasswordWorker>,
     enabled: EnabledFile,
     changed_passwords: PasswordsFile,
+    paired: PairedFile,
     writer: Rc<StateWriter>,
     shutdown: Rc<Shutdown>,
     reloader: Rc<Reloader>,
@@ -39,6 +42,7 @@ impl System {
         passwords: Rc<PasswordWorker>,
         enabled: EnabledFile,
         changed_passwords: PasswordsFile,
+        paired: PairedFile,
         writer: Rc<StateWriter>,
         shutdown: Rc<Shutdown>,
         reloader: Rc<Reloader>,
@@ -50,6 +54,7 @@ impl System {
             passwords,
             enabled,
             changed_passwords,
+            paired,
             writer,
             shutdown,
             reloader,
@@ -168,6 +173,14 @@ impl Platform for System {
         let render = |text: &mut StateText| self.changed_passwords.render(users, text);
         self.writer.submit(id, Records::Passwords, render).map_err(|error| {
             error!("cannot write a changed password: {}", error);
+            Refused
+        })
+    }
+
+    fn store_pairing(&mut self, pairing: &Pairing, id: u64) -> Result<(), Refused> {
+        let render = |text: &mut StateText| self.paired.render(pairing, text);
+        self.writer.submit(id, Records::Paired, render).map_err(|error| {
+            error!("cannot write the paired certificates: {}", error);
             Refused
         })
     }

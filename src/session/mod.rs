@@ -1,12 +1,13 @@
-//! Users, sessions, tokens and lock-out.
+//! Users, sessions, tokens, paired keys and lock-out.
 //!
 //! Sans-IO. [`Users`] and [`Tokens`] are filled once from the configuration file. [`SessionTable`] has
-//! the sessions that logins opened, and [`Lockout`] counts wrong passwords. Password verification is
+//! the sessions that logins opened, [`Pairing`] the keys of clients, and [`Lockout`] counts wrong passwords. Password verification is
 //! slow and happens in `sys`; its types are here ([`PasswordHash`], [`canonical_password`]).
 
 mod client_addr;
 mod guesses;
 mod lockout;
+mod pairing;
 mod password;
 mod rights;
 mod table;
@@ -15,8 +16,11 @@ mod users;
 
 use core::time::Duration;
 
+use heapless::String;
+
 pub use client_addr::ClientAddr;
 pub use lockout::Lockout;
+pub use pairing::{KeyHash, PairedId, PairedKey, Pairing};
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
     check_new_password,
@@ -73,6 +77,12 @@ crate::limits::limits! {
     /// Longest `idle_timeout_s`: a week.
     IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Keys of client certificates that log in as a user.
+    PAIRED_KEYS: usize = 8, exceeded "pairing is refused until one is ended",
+        tests ["keys_up_to_their_limit", "pairing_of_one_key_more_is_refused"];
+    /// Time in which one client certificate is accepted after `board/pair`.
+    PAIRING_TIME: Duration = Duration::from_secs(120), exceeded "no client is paired",
+        tests ["window_is_open_for_its_time_and_for_one_key", "window_that_nobody_uses_closes_after_its_time"];
     /// Fewest characters of a new password.
     PASSWORD_MIN: usize = 8, exceeded "a shorter one is refused; those of the configuration file stay",
         tests ["new_password_is_neither_short_nor_the_name", "weak_new_password_is_refused_with_the_reason"];
@@ -97,6 +107,17 @@ crate::limits::limits! {
 
 const _: () =
     assert!(PASSWORD_ROUNDS as u64 <= PASSWORD_ROUNDS_MAX as u64, "password_rounds: at most 10000000");
+
+/// Length of the id of a session or a paired key for people.
+pub const PUBLIC_ID_BYTES: usize = 8;
+
+/// First digits of a hash.
+fn public_id(hash: &[u8]) -> String<PUBLIC_ID_BYTES> {
+    let (digits, _) = hash.split_at(hash.len().min(PUBLIC_ID_BYTES / 2));
+    let mut text = [0; PUBLIC_ID_BYTES];
+    let text = base16ct::lower::encode_str(digits, &mut text);
+    text.ok().and_then(|text| text.try_into().ok()).unwrap_or_default()
+}
 
 /// Compares two secrets in a time that depends on their lengths alone.
 fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {

@@ -9,7 +9,10 @@ use heapless::{String, Vec};
 
 use ring::digest;
 
-use super::{ClientAddr, SESSION_ID_BYTES, USER_SESSIONS, UserId, UserLevel, Users, equal_in_constant_time};
+use super::{
+    ClientAddr, PUBLIC_ID_BYTES, SESSION_ID_BYTES, USER_SESSIONS, UserId, UserLevel, Users,
+    equal_in_constant_time, public_id,
+};
 use crate::limits::{DEVICE_ID_BYTES, SESSIONS, USER_NAME_BYTES};
 
 /// Key of a session: index in the table and generation of the entry. The key of an ended session finds
@@ -47,9 +50,6 @@ pub struct Session {
     id: [u8; SESSION_ID_BYTES],
 }
 
-/// Length of a [`Session::public_id`].
-const PUBLIC_ID_BYTES: usize = 8;
-
 #[derive(Debug, Default)]
 struct SessionEntry {
     generation: u32,
@@ -71,11 +71,7 @@ const _: () = assert!(USER_NAME_BYTES <= u8::MAX as usize, "the length of a name
 impl Session {
     /// Id for people, from which the id of the session cannot be computed: the first digits of its SHA-256.
     pub fn public_id(&self) -> String<PUBLIC_ID_BYTES> {
-        let hash = digest::digest(&digest::SHA256, &self.id);
-        let (digits, _) = hash.as_ref().split_at(PUBLIC_ID_BYTES / 2);
-        let mut text = [0; PUBLIC_ID_BYTES];
-        let text = base16ct::lower::encode_str(digits, &mut text);
-        text.ok().and_then(|text| text.try_into().ok()).unwrap_or_default()
+        public_id(digest::digest(&digest::SHA256, &self.id).as_ref())
     }
 
     fn is_over(&self, idle_timeout: Duration, lifetime: Duration, now: Duration) -> bool {

@@ -14,7 +14,6 @@ use super::UNKNOWN_LINES_BYTES;
 use super::file::{FileError, RenderError};
 use super::state_file::{self, HEADER_BYTES, Loaded, Notices, StateFile, UnknownLines};
 use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
-use crate::warning;
 
 /// Name of the file.
 pub const FILE: &str = "enabled";
@@ -65,20 +64,17 @@ impl EnabledFile {
             }
         };
         let mut good = std::vec::Vec::new();
-        for line in state_file::lines(&text) {
-            match parse(line) {
-                Some((name, enabled)) => {
-                    good.extend_from_slice(line);
-                    good.push(b'\n');
-                    if !set(name, enabled) {
-                        // Dropped on purpose if the name is longer than any service's, or the list full.
-                        let _ = name.try_into().map(|name| self.others.push((name, enabled)));
-                    }
-                }
-                None if is_whole && self.unknown.push(line) => {}
-                None => warning!("{}: a line is left out", FILE),
+        let unknown = is_whole.then_some(&mut self.unknown);
+        state_file::visit_lines(&text, FILE, unknown, &mut |line| {
+            let Some((name, enabled)) = parse(line) else { return false };
+            good.extend_from_slice(line);
+            good.push(b'\n');
+            if !set(name, enabled) {
+                // Dropped on purpose if the name is longer than any service's, or the list full.
+                let _ = name.try_into().map(|name| self.others.push((name, enabled)));
             }
-        }
+            true
+        });
         if !is_whole {
             self.file.repair(&state_file::with_header(&good), true, notices);
         }
@@ -116,7 +112,7 @@ impl EnabledFile {
     pub fn render<'a>(
         &self,
         mut services: impl Iterator<Item = (&'a str, bool)>,
-        text: &mut impl Write,
+        text: &mut dyn Write,
     ) -> Result<(), RenderError> {
         let mut add = |name: &str, enabled: bool| -> fmt::Result {
             text.write_str(name)?;

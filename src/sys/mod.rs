@@ -25,6 +25,7 @@ mod network;
 mod notify;
 mod ntp;
 pub mod output_files;
+mod paired;
 pub mod password;
 mod passwords;
 pub mod random;
@@ -54,6 +55,7 @@ pub use network::NetworkManager;
 pub(crate) use notify::SLOT_GOOD;
 pub use notify::{ManagerSocket, NotifyEnvironment, NotifyState, SdNotify, assignments, microseconds};
 pub use ntp::NtpManager;
+pub use paired::{FILE as PAIRED_FILE, PairedFile};
 pub use passwords::{FILE as PASSWORDS_FILE, PasswordsFile};
 pub use signal::{Received, Signals};
 
@@ -120,8 +122,8 @@ crate::limits::limits! {
     /// Writes of state files that wait for the disk.
     STATE_WRITES: usize = 4, exceeded "rejected; the client may try again",
         tests ["queue_rejects_writes_over_its_limit"];
-    /// Content of a state file that is written: changed passwords, or enabled services.
-    STATE_TEXT_BYTES: usize = max(enabled::TEXT_BYTES, passwords::TEXT_BYTES), exceeded "rejected",
+    /// Content of a state file that is written: changed passwords, enabled services, or paired keys.
+    STATE_TEXT_BYTES: usize = max(enabled::TEXT_BYTES, max(passwords::TEXT_BYTES, paired::TEXT_BYTES)), exceeded "rejected",
         tests ["text_over_its_limit_is_rejected_and_its_buffer_used_again"];
     /// Lines of a state file that this version does not know.
     UNKNOWN_LINES_BYTES: usize = 1024, exceeded "the rest is left out",

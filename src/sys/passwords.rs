@@ -15,7 +15,6 @@ use super::file::{FileError, RenderError};
 use super::state_file::{self, HEADER_BYTES, Loaded, Notices, StateFile, UnknownLines};
 use crate::limits::{USER_NAME_BYTES, USERS};
 use crate::session::{ChangedPassword, PasswordHash, Users};
-use crate::warning;
 
 /// Name of the file.
 pub const FILE: &str = "passwords";
@@ -113,13 +112,13 @@ impl PasswordsFile {
     /// Parses the lines, and sets the passwords of those users whose password of the configuration file they
     /// have.
     fn apply(&mut self, text: &[u8], is_whole: bool, users: &mut Users) {
-        for line in state_file::lines(text) {
-            match parse(line) {
-                Some(record) => self.loaded.push(record),
-                None if is_whole && self.unknown.push(line) => {}
-                None => warning!("{}: a line is left out", FILE),
-            }
-        }
+        let unknown = is_whole.then_some(&mut self.unknown);
+        state_file::visit_lines(text, FILE, unknown, &mut |line| {
+            let record = parse(line);
+            let is_record = record.is_some();
+            self.loaded.extend(record);
+            is_record
+        });
         self.set_passwords(users);
     }
 
@@ -138,7 +137,7 @@ impl PasswordsFile {
     ///
     /// # Errors
     /// `text` has no room for it.
-    pub fn render(&self, users: &Users, text: &mut impl Write) -> Result<(), RenderError> {
+    pub fn render(&self, users: &Users, text: &mut dyn Write) -> Result<(), RenderError> {
         write_all(text, users, &self.loaded)?;
         Ok(text.write_str(self.unknown.as_str())?)
     }
@@ -155,7 +154,7 @@ fn mark_lost(users: &mut Users) {
 }
 
 /// Writes the changed passwords of `users`, and the lines of `old` that are of other configuration files.
-fn write_all(text: &mut impl Write, users: &Users, old: &[Record]) -> fmt::Result {
+fn write_all(text: &mut dyn Write, users: &Users, old: &[Record]) -> fmt::Result {
     let mut count = 0;
     for (id, user) in users.iter() {
         if let Some(new) = users.changed_password(id) {
@@ -175,7 +174,7 @@ fn write_all(text: &mut impl Write, users: &Users, old: &[Record]) -> fmt::Resul
 }
 
 fn write(
-    text: &mut impl Write,
+    text: &mut dyn Write,
     name: &str,
     new: &ChangedPassword,
     configured: Option<&PasswordHash>,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::UNKNOWN_LINES_BYTES;
 use super::file::{self, AtomicFile, FileError, is_absent, set_aside, with_suffix};
-use crate::info;
+use crate::{info, warning};
 
 /// Suffix of the copy of a file.
 const COPY: &str = ".copy";
@@ -314,8 +314,22 @@ impl UnknownLines {
     }
 }
 
+/// Calls `take` with each line of a file of records. One that it refuses is kept in `unknown`, or left out.
+pub(super) fn visit_lines(
+    text: &[u8],
+    name: &str,
+    mut unknown: Option<&mut UnknownLines>,
+    take: &mut dyn FnMut(&[u8]) -> bool,
+) {
+    for line in lines(text) {
+        if !take(line) && !unknown.as_mut().is_some_and(|unknown| unknown.push(line)) {
+            warning!("{}: a line is left out", name);
+        }
+    }
+}
+
 /// Lines of a file of records, without empty ones and without a first line of any form.
-pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(HEADER.as_bytes()))
 }
 

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use smol::channel::{Receiver, Sender, bounded};
 
 use super::file::RenderError;
-use super::{STATE_TEXT_BYTES, STATE_WRITES, enabled, passwords, state_file, thread};
+use super::{STATE_TEXT_BYTES, STATE_WRITES, enabled, paired, passwords, state_file, thread};
 
 /// Stack size of the thread: the calls of a write, with a path on the stack.
 pub const STATE_STACK_BYTES: usize = 32 * 1024;
@@ -31,6 +31,8 @@ pub enum Records {
     Enabled,
     /// Passwords changed by calls: [`PasswordsFile`](super::PasswordsFile).
     Passwords,
+    /// Paired keys: [`PairedFile`](super::PairedFile).
+    Paired,
 }
 
 impl Records {
@@ -38,6 +40,7 @@ impl Records {
         match self {
             Self::Enabled => enabled::FILE,
             Self::Passwords => passwords::FILE,
+            Self::Paired => paired::FILE,
         }
     }
 }
@@ -99,6 +102,7 @@ impl StateWriter {
         let error = |_| io::Error::from(io::ErrorKind::InvalidInput);
         let enabled = target(Records::Enabled).map_err(error)?;
         let passwords = target(Records::Passwords).map_err(error)?;
+        let paired = target(Records::Paired).map_err(error)?;
         let (writer, waiting, done) = Self::new();
         let give_back = writer.give_back.clone();
         let run = move || {
@@ -106,6 +110,7 @@ impl StateWriter {
                 let target = match file {
                     Records::Enabled => &enabled,
                     Records::Passwords => &passwords,
+                    Records::Paired => &paired,
                 };
                 let written = target.write(text.as_bytes());
                 let outcome = written.map_err(|error| error.errno().unwrap_or(Errno::IO.raw_os_error()));

@@ -19,8 +19,8 @@ const TYPES: &[(&str, &str)] = &[
     ("Problem", "title: string, status: integer, detail: string, code?: string, until?: integer, output?: [string]"),
     ("Login", "session: string, user: string, level: string, fullName: string"),
     ("Sessions", "sessions: [Session]"),
-    ("Session", "session: string, user: string, device: string, from?: string, since: integer, idle: integer, \
-        bound: boolean, own: boolean"),
+    ("Session", "session: string, user: string, device: string, from?: string, since?: integer, idle?: integer, \
+        bound?: boolean, paired?: boolean, own: boolean"),
     ("Services", "services: [Service], next?: string"),
     ("Service", "state: string, pid: integer, since: integer, restarts: integer, lastExit: string, \
         next?: integer | null, description?: string, reason: string, ready?: boolean, startedOnce: boolean, \
@@ -88,6 +88,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("services/NAME/command", &["cmd"]),
     ("operations/wait", &["operation"]),
     ("operations/cancel", &["operation"]),
+    ("board/pair", &["username"]),
     ("board/factory-reset", &["confirm"]),
 ];
 

@@ -2,18 +2,26 @@
 //! budget.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use friendlet::net::tls::{TLS_CLIENT_HEAP_BYTES, TLS_HANDSHAKE_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES};
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
+use friendlet::net::tls::{
+    TLS_CLIENT_CERTIFICATES, TLS_CLIENT_CHAIN_BYTES, TLS_CLIENT_HEAP_BYTES, TLS_HANDSHAKE_BYTES,
+    TLS_HEAP_BYTES, TLS_PARSE_BYTES,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::tls::identity;
 use super::tls_by_hand::Talk;
 use crate::support::by_hand::{CONTENT_BYTES, HANDSHAKE, Hello};
+use crate::support::device::ADMIN;
 use crate::support::directory::Directory;
 use crate::support::server::Allocations;
 use crate::support::stream::Stream;
-use crate::support::tls::client_hello;
+use crate::support::tls::{Identity, client_hello};
 use crate::support::wait::until;
 use crate::support::{Device, Server};
 
@@ -213,4 +221,47 @@ fn handshake_with_certificates_of_clients_holds_its_limit() {
         println!("hello of {} bytes: {held} bytes", flight.len());
         assert!((500..=limit).contains(&held), "{held} bytes of {limit}");
     }
+}
+
+#[test]
+fn handshake_that_asks_for_a_certificate_holds_its_limit() {
+    let mut server = Server::start_counting(&Device::new());
+    let opened = server.post("/system.library/board/pair", &format!("sessionid={ADMIN}&username=guest"));
+    assert!(opened.body.contains("\"ok\""), "{opened:?}");
+    // Its messages are not kept, as they would be for a client of TLS 1.2.
+    let long = held(&mut server, |server| begin(server, &long_hello(), true));
+    println!("long hello: {long} bytes");
+    assert!((500..=TLS_HEAP_BYTES).contains(&long), "{long} bytes of {TLS_HEAP_BYTES}");
+    let (mut shown, ..) = identity(false);
+    let length = CertificateDer::from_pem_slice(shown.certificate.as_bytes()).unwrap().len();
+    // Many small certificates, which are refused once they are read, take no more than a hello.
+    let small = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+    let many = (TLS_HANDSHAKE_BYTES - length - 256) / 6;
+    let many = Identity { certificate: shown.certificate.clone() + &small.repeat(many), ..shown.clone() };
+    let before = server.allocations();
+    let socket = TcpStream::connect(server.address()).unwrap();
+    let refused = Stream::try_tls(socket, Some(&many)).map(|mut stream| stream.read(&mut [0; 1]));
+    assert!(!matches!(refused, Ok(Ok(1..))), "{refused:?}");
+    let taken = server.allocations().most - before.bytes;
+    println!("many certificates of a client: {taken} bytes");
+    assert!((TLS_HANDSHAKE_BYTES..=TLS_PARSE_BYTES + TLS_HEAP_BYTES).contains(&taken), "{taken} bytes");
+    // As many certificates as may be, in a message as long as may be.
+    let others = TLS_CLIENT_CERTIFICATES - 1;
+    let each = (TLS_HANDSHAKE_BYTES - length - 256) / others;
+    let other = BASE64.encode(vec![7; each]);
+    let other = format!("-----BEGIN CERTIFICATE-----\n{other}\n-----END CERTIFICATE-----\n");
+    shown.certificate += &other.repeat(others);
+    let connect = |server: &Server| {
+        let socket = TcpStream::connect(server.address()).unwrap();
+        let mut stream = Stream::try_tls(socket, Some(&shown)).unwrap();
+        // The server has read its last message when it answers.
+        stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+        stream
+    };
+    let done = held(&mut server, connect);
+    println!("certificates of a client: {done} bytes");
+    let limit = TLS_HEAP_BYTES + TLS_CLIENT_CHAIN_BYTES;
+    assert!((TLS_HANDSHAKE_BYTES / 2..=limit).contains(&done), "{done} bytes of {limit}");
+    let log = server.log();
+    assert_eq!(log.matches("TLS: ").count(), 1, "{log}");
 }

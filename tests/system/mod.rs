@@ -48,6 +48,7 @@ mod notify;
 mod operations;
 mod ordering;
 mod output_files;
+mod pairing;
 mod passwords;
 mod proxies;
 mod reader;

@@ -89,6 +89,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Booted, "system::services::install_and_uninstall_outlast_the_server", "starts the server again in its directory"),
     (Booted, "system::stopping::services_start_and_stop_in_order", "reads a file that a service wrote"),
     (Booted, "system::stopping::signals_to_keeper_and_server_leave_the_time_to_flush", "reads a file that a service wrote"),
+    (Booted, "system::pairing::", "opens the local socket and reads files on the machine of the server"),
     (Booted, "system::tls::certificate_that_nears_its_end", "writes certificates beside the configuration file"),
     (Booted, "system::tls::client_ca_accepts_certificates_of_its_authority", "writes certificates beside the configuration file"),
     (Booted, "system::tls::first_start_creates_a_private_key_file", "reads the directory of the server"),

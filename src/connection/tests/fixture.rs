@@ -15,8 +15,8 @@ use crate::service::{
     Supervisor, Usage,
 };
 use crate::session::{
-    CANONICAL_PASSWORD_BYTES, ChangedPassword, Lockout, PasswordHash, SessionMemo, SessionTable, UserId,
-    Users,
+    CANONICAL_PASSWORD_BYTES, ChangedPassword, Lockout, PairedKey, Pairing, PasswordHash, SessionMemo,
+    SessionTable, UserId, Users,
 };
 
 /// Token of `admin`; the session id of the reference exchange.
@@ -67,6 +67,10 @@ pub(super) struct System {
     pub(super) changes: Vec<(Option<[u8; CANONICAL_PASSWORD_BYTES]>, [u8; CANONICAL_PASSWORD_BYTES])>,
     /// Users with a stored password, and the first byte of each salt.
     pub(super) stored: Vec<(String, u8)>,
+    /// Paired keys that were written last.
+    pub(super) paired: Vec<PairedKey>,
+    /// No write is queued.
+    pub(super) refuses_writes: bool,
     /// The system can shut the board down.
     pub(super) ends_board: bool,
     /// Requested shutdowns.
@@ -195,6 +199,12 @@ impl Platform for System {
             users.iter().filter_map(|(id, user)| Some((user.name.to_string(), changed(id)?))).collect();
         self.writes.push(id);
         Ok(())
+    }
+
+    fn store_pairing(&mut self, pairing: &Pairing, id: u64) -> Result<(), Refused> {
+        self.paired = pairing.iter().map(|(_, key)| key.clone()).collect();
+        self.writes.push(id);
+        if self.refuses_writes { Err(Refused) } else { Ok(()) }
     }
 
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {

@@ -5,7 +5,9 @@ use super::super::friendlet::call::{ConfigurationWork, LogSource};
 use super::super::friendlet::limits;
 use super::super::friendlet::service::BoardEnd;
 use super::super::friendlet::service::{Memo, Program, Scope, ServiceId, Signal, Usage};
-use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SessionMemo, UserId, Users};
+use super::super::friendlet::session::{
+    CANONICAL_PASSWORD_BYTES, Pairing, PasswordHash, SessionMemo, UserId, Users,
+};
 
 /// Output of every service.
 const OUTPUT: &[u8] = b"one\ntwo \x1b[31m\n\xff\n\nunfinished";
@@ -115,6 +117,12 @@ impl Platform for System {
     }
 
     fn store_passwords(&mut self, _: &Users, id: u64) -> Result<(), Refused> {
+        self.refused()?;
+        self.writes.push(id);
+        Ok(())
+    }
+
+    fn store_pairing(&mut self, _: &Pairing, id: u64) -> Result<(), Refused> {
         self.refused()?;
         self.writes.push(id);
         Ok(())

@@ -49,6 +49,8 @@ fn commands() {
     assert_eq!(action("configuration set f --dry-run --seconds 9 --no-confirm"), configuration(set));
     assert_eq!(action("reboot"), Action::End(BoardEnd::Reboot));
     assert_eq!(action("poweroff"), Action::End(BoardEnd::PowerOff));
+    assert_eq!(action("pair wall"), Action::Pair { user: Some("wall".into()) });
+    assert_eq!(action("pair --cert c --key k"), Action::Pair { user: None });
     assert_eq!(action("unlock"), Action::Unlock { user: None });
     assert_eq!(action("sessions"), Action::Sessions { end: None });
     assert_eq!(action("sessions end 8ed92253"), Action::Sessions { end: Some("8ed92253".into()) });
@@ -90,6 +92,8 @@ fn options() {
     assert_eq!(arguments.servers, ["ws://[::1]:1", "a", "b*"]);
     assert_eq!((arguments.session.as_deref(), arguments.json), (Some("s"), true));
     assert_eq!(arguments.fingerprint, Some([0x0a; 32]));
+    let Parsed::Run(arguments) = read("list --key k --cert c").unwrap() else { panic!("help") };
+    assert_eq!(arguments.certificate, Some(Box::new(["c".into(), "k".into()])));
     let Parsed::Run(arguments) = read("list").unwrap() else { panic!("help") };
     assert!(arguments.servers.is_empty() && !arguments.json);
 }
@@ -161,6 +165,9 @@ fn wrong_usage() {
         ("configuration --dry-run", "'configuration' has no option --dry-run"),
         ("configuration confirm --seconds 1", "'configuration confirm' has no option --seconds"),
         ("passwd a b", "'b' is one argument too many"),
+        ("pair", "pair needs the USER whose certificate is accepted"),
+        ("pair a b", "'b' is one argument too many"),
+        ("list --cert c", "--cert and --key go together"),
         ("login", "login needs USER"),
         ("command a", "command needs SERVICE NAME"),
         ("--insecure list", "--insecure"),

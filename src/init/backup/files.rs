@@ -38,7 +38,7 @@ impl Version {
             return false;
         }
         match name {
-            "state/admin.toml" | "state/enabled" | "state/passwords" => {
+            "state/admin.toml" | "state/enabled" | "state/paired" | "state/passwords" => {
                 state_file::check(&self.content, &|_| true).is_ok()
             }
             _ => !name.ends_with(".pem") || text.contains("-----END "),

@@ -13,6 +13,7 @@ use rustls::unbuffered::{ConnectionState, EncodeTlsData, UnbufferedStatus};
 use rustls::{Error, PeerIncompatible, ServerConfig};
 
 use super::buffers::{Buffers, Incoming, Outgoing};
+use super::client_certificate;
 use super::failure::TlsFailure;
 use super::record::{
     ALERT, APPLICATION_DATA, CONTENT_BYTES, HANDSHAKE, HEADER_BYTES, OVERHEAD_BYTES, SEALED_BYTES,
@@ -26,6 +27,8 @@ const HELLO_VERSION: usize = HEADER_BYTES + 4;
 
 pub(super) struct Handshake {
     connection: UnbufferedServerConnection,
+    /// The client is asked for a certificate.
+    asks: bool,
     /// Bytes of whole records, at the front of the input, that rustls has seen and still uses.
     known: usize,
     sent: Sent,
@@ -42,9 +45,11 @@ enum Sent {
 }
 
 impl Handshake {
-    pub(super) fn new(config: &Arc<ServerConfig>) -> Result<Self, TlsFailure> {
+    pub(super) fn new(config: &Arc<ServerConfig>, asks: bool) -> Result<Self, TlsFailure> {
+        // Asked from the begin on, rustls would keep all messages, as TLS 1.2 needs them.
+        client_certificate::ask(false);
         let connection = UnbufferedServerConnection::new(Arc::clone(config))?;
-        Ok(Self { connection, known: 0, sent: Sent::Nothing })
+        Ok(Self { connection, asks, known: 0, sent: Sent::Nothing })
     }
 
     /// Returns true once a message was sent.
@@ -54,6 +59,7 @@ impl Handshake {
 
     /// Processes the input. Returns whether the handshake is done and both sides have their keys.
     pub(super) fn advance(&mut self, buffers: &mut Buffers) -> Result<bool, TlsFailure> {
+        client_certificate::ask(self.asks);
         let Buffers { incoming, outgoing } = buffers;
         // The record that rustls sees for the first time, up to the end of what it sees.
         let (mut start, mut end) = (self.known, self.known);
@@ -170,10 +176,14 @@ impl Handshake {
         Ok(())
     }
 
-    /// The record layer with the agreed keys.
+    /// The record layer with the agreed keys, and the key of the certificate with which the client has signed.
     pub(super) fn finish(self) -> Result<RecordLayer, TlsFailure> {
+        let certificate = self.connection.peer_certificates().and_then(|chain| chain.first());
+        let client_key = certificate.and_then(client_certificate::key_of);
         let (secrets, connection) = self.connection.dangerous_into_kernel_connection()?;
-        RecordLayer::new(secrets, connection).map_err(TlsFailure::LocalAlert)
+        let mut records = RecordLayer::new(secrets, connection).map_err(TlsFailure::LocalAlert)?;
+        records.client_key = client_key;
+        Ok(records)
     }
 }
 

@@ -6,7 +6,7 @@
 //! remains of a connection after its end, and nothing in it can be replayed.
 
 mod buffers;
-mod client_authority;
+mod client_certificate;
 mod failure;
 mod handshake;
 mod record;
@@ -26,9 +26,8 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig, version};
 
+use self::client_certificate::ClientVerifier;
 use crate::wall_clock::TlsClock;
-
-use client_authority::ClientAuthority;
 
 pub use buffers::Buffers;
 pub use failure::TlsFailure;
@@ -54,6 +53,9 @@ crate::limits::limits! {
             "handshake_message_meets_its_limit_and_not_more",
             "padding_of_a_handshake_message_does_not_count"
         ];
+    /// Certificates that a client shows, its own one included. With an authority, its name is a limit, too.
+    TLS_CLIENT_CERTIFICATES: usize = 8, exceeded "the connection ends with an alert",
+        tests ["certificates_of_a_client_up_to_their_limit"];
     /// Early data of a client, which are not accepted: its sealed records are skipped (RFC 8446, 4.2.10).
     TLS_EARLY_DATA_BYTES: u32 = 32 * 1024, exceeded "the connection ends with an alert",
         tests ["early_data_are_skipped_up_to_their_limit_and_not_more"];
@@ -64,7 +66,10 @@ crate::limits::limits! {
 
 /// Worst-case heap of one TLS connection: the state of rustls during a handshake, or the keys after it.
 pub const TLS_HEAP_BYTES: usize = 5 * 1024;
-/// Further heap of rustls where clients show certificates: the messages of both sides, in a vector that
+/// Certificates of a client, which rustls keeps with the connection.
+pub const TLS_CLIENT_CHAIN_BYTES: usize =
+    TLS_HANDSHAKE_BYTES + 2 * TLS_CLIENT_CERTIFICATES * size_of::<CertificateDer<'_>>();
+/// Further heap of rustls where clients need a certificate of an authority: the messages of both sides, in a vector that
 /// doubles, and the certificates.
 pub const TLS_CLIENT_HEAP_BYTES: usize = 2 * (2 * TLS_HANDSHAKE_BYTES + TLS_SEND_BYTES) + TLS_HANDSHAKE_BYTES;
 /// Heap of rustls while it reads a message of a handshake and answers it, of one connection at a time.
@@ -121,7 +126,7 @@ impl fmt::Display for TlsError {
 impl std::error::Error for TlsError {}
 
 /// Creates the configuration of the server from the contents of PEM files. With `client_authority`, clients
-/// must present a certificate of one of its authorities.
+/// must present a certificate of one of its authorities; without it, they may present any, in a session that asks for it.
 pub fn server_config(
     certificate: &[u8],
     key: &[u8],
@@ -136,18 +141,16 @@ pub fn server_config(
     let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(TlsClock))
         .with_protocol_versions(&[&version::TLS13])
         .map_err(|error| TlsError::Protocol(error.to_string()))?;
-    let builder = match client_authority {
-        None => builder.with_no_client_auth(),
-        Some(pem) => {
-            let mut roots = RootCertStore::empty();
-            for root in certificates(pem).map_err(TlsError::ClientAuthority)? {
-                roots.add(root).map_err(|error| TlsError::ClientAuthority(error.to_string()))?;
-            }
-            let verifier = ClientAuthority::new(roots, provider.signature_verification_algorithms);
-            shown += verifier.shown();
-            builder.with_client_cert_verifier(Arc::new(verifier))
+    let mut roots = None;
+    if let Some(pem) = client_authority {
+        let roots = roots.insert(RootCertStore::empty());
+        for root in certificates(pem).map_err(TlsError::ClientAuthority)? {
+            roots.add(root).map_err(|error| TlsError::ClientAuthority(error.to_string()))?;
         }
-    };
+    }
+    let verifier = ClientVerifier::new(roots, provider.signature_verification_algorithms);
+    shown += verifier.shown();
+    let builder = builder.with_client_cert_verifier(Arc::new(verifier));
     if shown > TLS_CHAIN_BYTES {
         return Err(TlsError::TooLong(shown));
     }

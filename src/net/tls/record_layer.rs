@@ -29,6 +29,8 @@ pub(super) struct RecordLayer {
     sending_limit: u64,
     /// Derives new keys from the old ones.
     connection: KernelConnection<ServerConnectionData>,
+    /// SHA-256 of the public key of the client's certificate.
+    pub(super) client_key: Option<[u8; 32]>,
     /// Records in a row without data.
     idle_records: u8,
     /// A key update has to be sent before anything else.
@@ -49,6 +51,7 @@ impl RecordLayer {
             sending: TrafficKey::new(secrets.tx)?,
             sending_limit: suite.common.confidentiality_limit,
             connection,
+            client_key: None,
             idle_records: 0,
             key_update_pending: false,
             closed: false,

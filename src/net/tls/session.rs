@@ -25,10 +25,16 @@ enum State {
 }
 
 impl Session {
-    /// Begins a handshake in `buffers`.
-    pub fn accept(config: &Arc<ServerConfig>, buffers: Buffers) -> Result<Self, TlsFailure> {
-        let state = State::Handshake(Box::new(Handshake::new(config)?));
+    /// Begins a handshake in `buffers`. With `asks`, the client is asked for a certificate, whatever the configuration.
+    pub fn accept(config: &Arc<ServerConfig>, asks: bool, buffers: Buffers) -> Result<Self, TlsFailure> {
+        let state = State::Handshake(Box::new(Handshake::new(config, asks)?));
         Ok(Self { state, buffers })
+    }
+
+    /// SHA-256 of the public key of the certificate with which the client has signed the handshake.
+    pub fn client_key(&self) -> Option<&[u8; 32]> {
+        let State::Established(records) = &self.state else { return None };
+        records.client_key.as_ref()
     }
 
     /// Returns the buffers, empty.

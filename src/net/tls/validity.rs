@@ -1,4 +1,4 @@
-//! Dates of a certificate (RFC 5280, 4.1.2.5), in its DER (X.690).
+//! Dates and public key of a certificate (RFC 5280, 4.1.2.5 and 4.1.2.7), in its DER (X.690).
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -14,16 +14,29 @@ const VERSION: u8 = 0xa0;
 
 /// Time since 1970 from the first to the last moment at which a certificate is valid; `None` if it cannot be read.
 pub fn validity(certificate: &[u8]) -> Option<RangeInclusive<Duration>> {
+    let (dates, _) = value(from_dates_on(certificate)?, SEQUENCE)?;
+    let (first, rest) = time(dates)?;
+    let (last, _) = time(rest)?;
+    Some(first..=last)
+}
+
+/// SubjectPublicKeyInfo of a certificate; `None` if it cannot be read.
+pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let (_dates, rest) = value(from_dates_on(certificate)?, SEQUENCE)?;
+    let (_subject, key) = value(rest, SEQUENCE)?;
+    let (_, rest) = value(key, SEQUENCE)?;
+    key.get(..key.len() - rest.len())
+}
+
+/// The part of a certificate that begins with its dates.
+fn from_dates_on(certificate: &[u8]) -> Option<&[u8]> {
     let (certificate, _) = value(certificate, SEQUENCE)?;
     let (signed, _) = value(certificate, SEQUENCE)?;
     let rest = value(signed, VERSION).map_or(signed, |(_, rest)| rest);
     let (_, rest) = value(rest, INTEGER)?;
     let (_algorithm, rest) = value(rest, SEQUENCE)?;
     let (_issuer, rest) = value(rest, SEQUENCE)?;
-    let (dates, _) = value(rest, SEQUENCE)?;
-    let (first, rest) = time(dates)?;
-    let (last, _) = time(rest)?;
-    Some(first..=last)
+    Some(rest)
 }
 
 /// Content of the element at the start of `der`, if it has this tag, and what follows it.
@@ -69,7 +82,9 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{CertificateParams, KeyPair, PublicKeyData as _, date_time_ymd};
+    use rustls::pki_types::CertificateDer;
+    use rustls::server::ParsedCertificate;
 
     use super::*;
     use crate::wall_clock::Utc;
@@ -113,6 +128,38 @@ mod tests {
                 let _ = validity(&changed);
             }
         }
+    }
+
+    /// The signature of a handshake is verified with the key that rustls finds: another one here would be that of another
+    /// client.
+    #[test]
+    fn public_key_is_the_one_that_rustls_finds_in_whatever_it_accepts() {
+        let mut accepted = 0;
+        for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ED25519] {
+            let key = KeyPair::generate_for(algorithm).unwrap();
+            let params = CertificateParams::new(["panel".to_owned()]).unwrap();
+            let der = params.self_signed(&key).unwrap().der().to_vec();
+            assert_eq!(public_key(&der), Some(&*key.subject_public_key_info()));
+            let mut compare = |der: Vec<u8>| {
+                let der = CertificateDer::from(der);
+                if let Ok(parsed) = ParsedCertificate::try_from(&der) {
+                    assert_eq!(public_key(&der), Some(&*parsed.subject_public_key_info()));
+                    accepted += 1;
+                }
+                let _ = public_key(&der);
+            };
+            for place in 0..der.len() {
+                for byte in 0..=u8::MAX {
+                    let mut changed = der.clone();
+                    changed[place] = byte;
+                    compare(changed);
+                }
+                compare(der[..place].to_vec());
+                compare([&der[..place], &der[place + 1..]].concat());
+                compare([&der[..place], &[0], &der[place..]].concat());
+            }
+        }
+        assert!(accepted > 10_000, "{accepted}: names, numbers, times, key and signature");
     }
 
     #[test]

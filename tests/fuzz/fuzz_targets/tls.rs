@@ -103,12 +103,12 @@ fn is_over(session: &mut Session) {
 }
 
 fn anything(bytes: &[u8], piece: usize, config: &Arc<ServerConfig>) {
-    let mut session = Session::accept(config, Buffers::new()).unwrap();
+    let mut session = Session::accept(config, false, Buffers::new()).unwrap();
     let (opened, _) = give(&mut session, bytes, piece);
     assert!(opened.is_empty(), "without a key");
     let buffers = session.into_buffers();
     // The next one begins afresh in the same buffers.
-    let session = Session::accept(config, buffers).unwrap();
+    let session = Session::accept(config, false, buffers).unwrap();
     assert!(session.pending().is_empty() && session.plaintext().is_empty());
 }
 
@@ -116,7 +116,7 @@ fn anything(bytes: &[u8], piece: usize, config: &Arc<ServerConfig>) {
 fn changed_flights(script: &mut Script, piece: usize) {
     let with_clients = script.byte() % 2 == 1;
     let config = if with_clients { config_with_clients() } else { config() };
-    let mut session = Session::accept(&config, Buffers::new()).unwrap();
+    let mut session = Session::accept(&config, false, Buffers::new()).unwrap();
     let suite = SUITES[usize::from(script.byte()) % SUITES.len()];
     let mut client_config = client_config(suite);
     client_config.max_fragment_size = [None, Some(33), Some(64), Some(700)][usize::from(script.byte()) % 4];
@@ -179,7 +179,7 @@ fn change(script: &mut Script, bytes: &mut Vec<u8>) {
 
 /// Records in place of a client's last message, which is among them or not.
 fn sealed_handshake(script: &mut Script, piece: usize) {
-    let mut session = Session::accept(&config(), Buffers::new()).unwrap();
+    let mut session = Session::accept(&config(), false, Buffers::new()).unwrap();
     let mut client = ByHand::new();
     let flags = script.byte();
     let (lacks_key, early_data) = (flags & 1 != 0, flags & 2 != 0);

@@ -12,7 +12,8 @@ use crate::service::{
     SpawnStage, Usage,
 };
 use crate::session::{
-    CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, UserId, Users, canonical_password,
+    CANONICAL_PASSWORD_BYTES, Pairing, PasswordHash, SESSION_ID_BYTES, SessionMemo, UserId, Users,
+    canonical_password,
 };
 
 /// Password of every user.
@@ -286,6 +287,10 @@ impl Platform for Keeper {
     }
 
     fn store_passwords(&mut self, _: &Users, _: u64) -> Result<(), Refused> {
+        Err(Refused)
+    }
+
+    fn store_pairing(&mut self, _: &Pairing, _: u64) -> Result<(), Refused> {
         Err(Refused)
     }
 

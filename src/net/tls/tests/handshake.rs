@@ -208,7 +208,7 @@ fn identity(names: usize) -> (String, String) {
 fn chain_meets_its_limit_and_not_more() {
     let (certificate, key) = identity(180);
     let config = server_config(certificate.as_bytes(), key.as_bytes(), None).unwrap();
-    let mut session = Session::accept(&config, Buffers::new()).unwrap();
+    let mut session = Session::accept(&config, false, Buffers::new()).unwrap();
     let mut client = client(client_config(SUITE));
     assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
     let flight = session.pending().len();

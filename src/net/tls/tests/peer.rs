@@ -97,7 +97,7 @@ pub(crate) fn client(config: ClientConfig) -> ClientConnection {
 
 /// A session of the server, with buffers of its own.
 pub(crate) fn session() -> Session {
-    Session::accept(&config(), Buffers::new()).unwrap()
+    Session::accept(&config(), false, Buffers::new()).unwrap()
 }
 
 /// Hands `bytes` to the session in pieces of `piece`, as far as it takes them before it fails, and

@@ -133,7 +133,7 @@ fn buffers_serve_one_after_the_other_and_keep_nothing() {
     assert!(buffers.incoming.opened().is_empty() && buffers.incoming.sealed().is_empty());
     assert!(buffers.incoming.space().iter().all(|byte| *byte == 0));
     assert!(buffers.outgoing.space().iter().all(|byte| *byte == 0));
-    let next = super::super::Session::accept(&super::peer::config(), buffers).unwrap();
+    let next = super::super::Session::accept(&super::peer::config(), false, buffers).unwrap();
     assert!(next.is_handshaking() && next.pending().is_empty() && next.plaintext().is_empty());
 }
 

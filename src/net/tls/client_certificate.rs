@@ -1,7 +1,11 @@
-//! Verification of clients' certificates.
+//! Verification of clients' certificates: those of an authority, or without one any whose key has signed the handshake.
+//! Whom a key proves is decided by the server
+//! ([`Endpoint::handle_client_key`](crate::net::Endpoint::handle_client_key)).
 
+use core::cell::Cell;
 use std::sync::Arc;
 
+use ring::digest;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -12,18 +16,39 @@ use rustls::{
 };
 use webpki::{EndEntityCert, KeyUsage};
 
-/// Verifier of certificates for clients that one of these authorities has issued. It is that of rustls without
-/// revocation lists, whose parser rustls would bring even where there are none.
+use super::TLS_CLIENT_CERTIFICATES;
+use super::validity::public_key;
+
+thread_local! {
+    /// The client of the handshake that this thread processes is asked for a certificate. rustls asks the
+    /// verifier, which all connections share.
+    static IS_ASKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets whether the client is asked in the handshake that is processed next. With an authority, each one is.
+pub(super) fn ask(is_asked: bool) {
+    IS_ASKED.set(is_asked);
+}
+
+/// SHA-256 of the public key of a certificate that rustls has read, its SubjectPublicKeyInfo.
+pub(super) fn key_of(certificate: &CertificateDer<'_>) -> Option<[u8; 32]> {
+    digest::digest(&digest::SHA256, public_key(certificate)?).as_ref().try_into().ok()
+}
+
+/// Verifier of clients. It is that of rustls without revocation lists, whose parser rustls would bring even where there
+/// are none.
 #[derive(Debug)]
-pub(super) struct ClientAuthority {
-    roots: RootCertStore,
+pub(super) struct ClientVerifier {
+    /// Authorities, of one of which a client must show a certificate. `None`: it may show any, or none.
+    roots: Option<RootCertStore>,
     names: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ClientAuthority {
-    pub(super) fn new(roots: RootCertStore, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { names: roots.subjects(), roots, algorithms }
+impl ClientVerifier {
+    pub(super) fn new(roots: Option<RootCertStore>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        let names = roots.as_ref().map(RootCertStore::subjects).unwrap_or_default();
+        Self { roots, names, algorithms }
     }
 
     /// Bytes of the authorities' names, which the server shows in a handshake.
@@ -32,22 +57,37 @@ impl ClientAuthority {
     }
 }
 
-impl ClientCertVerifier for ClientAuthority {
+impl ClientCertVerifier for ClientVerifier {
+    fn offer_client_auth(&self) -> bool {
+        self.roots.is_some() || IS_ASKED.get()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.roots.is_some()
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &self.names
     }
 
+    /// Without an authority, names and dates of a certificate prove nothing. The connection holds all of them.
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let (algorithms, roots) = (self.algorithms.all, &self.roots.roots);
-        let certificate = EndEntityCert::try_from(end_entity).map_err(refusal)?;
-        let usage = KeyUsage::client_auth();
-        let path = certificate.verify_for_usage(algorithms, roots, intermediates, now, usage, None, None);
-        path.map(|_| ClientCertVerified::assertion()).map_err(refusal)
+        if intermediates.len() >= TLS_CLIENT_CERTIFICATES {
+            return Err(CertificateError::BadEncoding.into());
+        }
+        if let Some(RootCertStore { roots }) = &self.roots {
+            let certificate = EndEntityCert::try_from(end_entity).map_err(refusal)?;
+            let (algorithms, usage) = (self.algorithms.all, KeyUsage::client_auth());
+            certificate
+                .verify_for_usage(algorithms, roots, intermediates, now, usage, None, None)
+                .map_err(refusal)?;
+        }
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -135,7 +175,7 @@ mod tests {
         let algorithms = ring::default_provider().signature_verification_algorithms;
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now_s));
         let verified =
-            ClientAuthority::new(roots, algorithms).verify_client_cert(certificate.der(), &[], now);
+            ClientVerifier::new(Some(roots), algorithms).verify_client_cert(certificate.der(), &[], now);
         verified.map(drop).map_err(|error| error.to_string())
     }
 

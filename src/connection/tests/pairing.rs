@@ -1,0 +1,337 @@
+//! Pairing of client certificates, and what a paired one may do.
+
+use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
+use crate::connection::{Finish, Settings, SlotId};
+use crate::session::{LOCKOUT_TIME, PAIRED_KEYS, PAIRING_TIME};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
+
+/// Connection with a client certificate that has this key.
+fn connect(fixture: &mut Fixture, key: u8) -> SlotId {
+    let id = fixture.connect();
+    fixture.server.handle_client_key(id, &[key; 32]);
+    id
+}
+
+/// Makes a call by POST on a connection of its own, and returns the body of its answer.
+fn post(fixture: &mut Fixture, id: SlotId, path: &str, form: &str) -> String {
+    let length = form.len();
+    let head = format!("POST /system.library/{path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+    let response = fixture.http(id, &(head + form));
+    fixture.server.release(id);
+    response.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+/// A call by an administrator.
+fn admin(fixture: &mut Fixture, path: &str, form: &str) -> String {
+    let id = fixture.connect();
+    post(fixture, id, path, &format!("sessionid={ADMIN}&{form}"))
+}
+
+/// The call of a client with this key.
+fn pair(fixture: &mut Fixture, key: u8) -> String {
+    let id = connect(fixture, key);
+    post(fixture, id, "user/pair", "deviceid=panel")
+}
+
+/// A call of a client with this key and without a session.
+fn call(fixture: &mut Fixture, key: u8, path: &str) -> String {
+    let id = connect(fixture, key);
+    post(fixture, id, path, "")
+}
+
+/// Pairs a key.
+#[track_caller]
+fn paired(fixture: &mut Fixture, user: &str, key: u8) {
+    assert_eq!(admin(fixture, "board/pair", &format!("username={user}")), OK);
+    assert_eq!(pair(fixture, key), OK);
+}
+
+fn keys(fixture: &Fixture) -> Vec<(u8, String)> {
+    let pairing = &fixture.server.api.accounts.pairing;
+    pairing.iter().map(|(_, paired)| (paired.key[0], paired.user.to_string())).collect()
+}
+
+const NO_SESSION: &str = r#""code":"3""#;
+const NOT_OPEN: &str = "the window for pairing is not open";
+
+#[test]
+fn one_key_is_paired_in_the_window_and_acts_as_its_user() {
+    let mut fixture = Fixture::new(4);
+    assert!(call(&mut fixture, 1, "services/list").contains(NO_SESSION));
+    assert!(!fixture.server.is_pairing(), "clients are asked for nothing");
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    assert!(fixture.server.is_pairing());
+    assert!(call(&mut fixture, 1, "services/list").contains(NO_SESSION), "shown, but not paired");
+    assert_eq!(pair(&mut fixture, 1), OK);
+    let stored: Vec<_> = fixture.system.paired.iter().map(|key| (key.key[0], key.device.as_str())).collect();
+    assert_eq!(stored, [(1, "panel")], "on the disk before the answer");
+    assert!(pair(&mut fixture, 2).contains(NOT_OPEN), "one for each window");
+    assert!(call(&mut fixture, 2, "services/list").contains(NO_SESSION));
+    // It has the rights of its user, and not more.
+    assert!(call(&mut fixture, 1, "services/hello/start").contains("\"ok\""));
+    assert!(call(&mut fixture, 1, "services/clock/start").contains(r#""code":"4""#));
+    assert!(call(&mut fixture, 1, "board/status").contains(r#""code":"4""#));
+    // A session counts before the certificate.
+    let id = connect(&mut fixture, 1);
+    assert!(post(&mut fixture, id, "board/status", &format!("sessionid={ADMIN}")).contains("\"Board\""));
+    let id = connect(&mut fixture, 1);
+    assert!(post(&mut fixture, id, "services/list", "sessionid=wrong").contains(r#""code":"11""#));
+}
+
+#[test]
+fn socket_of_a_paired_client_receives_pushes_until_the_key_is_ended() {
+    let mut fixture = Fixture::new(6);
+    paired(&mut fixture, "anna", 1);
+    paired(&mut fixture, "anna", 2);
+    let mut socket = |key| {
+        let id = connect(&mut fixture, key);
+        assert!(fixture.http(id, &upgrade("/fcws")).starts_with("HTTP/1.1 101 "));
+        fixture.say(id, r#"{"type":"con","data":{"sessionId":""}}"#);
+        // It needs no session: no deadline ends it.
+        fixture.pass(crate::ws::PING_INTERVAL);
+        fixture.pass(crate::connection::SESSION_TIMEOUT - crate::ws::PING_INTERVAL);
+        fixture.receive(id);
+        id
+    };
+    let [first, second] = [1, 2].map(&mut socket);
+    let start = |session: &str| {
+        format!(r#"<!--"MSG"--"1"--"system.library/services/hello/start"-->{{"sessionid":"{session}"}}<--!>"#)
+    };
+    let messages = fixture.say(first, &start(""));
+    assert!(messages.iter().any(|message| message.contains("service-change")), "{messages:?}");
+    fixture.receive(second);
+    let list = call(&mut fixture, 2, "sessions/list");
+    let entry = |digits: &str, own| {
+        format!(
+            r#"{{"Session": "{digits}", "User": "anna", "Device": "panel", "Paired": true, "Own": {own}}}"#
+        )
+    };
+    let [of_first, of_second] = [entry("01010101", false), entry("02020202", true)];
+    assert_eq!(list, format!(r#"{{ "Status": "ok", "Sessions": [{of_first},{of_second}]}}"#));
+    // Another user ends none of them, and an administrator any.
+    paired(&mut fixture, "admin", 3);
+    assert!(call(&mut fixture, 1, "sessions/end?session=03030303").contains("returned: 2"));
+    assert_eq!(admin(&mut fixture, "sessions/end", "session=01010101"), OK);
+    assert_eq!(fixture.receive(first), [KILLED]);
+    assert!(fixture.receive(second).is_empty());
+    assert!(fixture.say(first, &start(""))[0].contains("could not find sessionid"));
+    assert!(call(&mut fixture, 1, "services/list").contains(NO_SESSION));
+    // And its own user, too.
+    assert_eq!(call(&mut fixture, 2, "sessions/end?session=02020202"), OK);
+    assert_eq!(keys(&fixture), [(3, "admin".to_owned())]);
+    assert_eq!(fixture.system.paired.len(), 1);
+}
+
+#[test]
+fn paired_client_reads_metrics_and_a_stream_until_its_key_is_ended() {
+    let mut fixture = Fixture::new(6);
+    paired(&mut fixture, "anna", 1);
+    let mut get = |key, path| {
+        let id = connect(&mut fixture, key);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+        (id, fixture.http(id, &request))
+    };
+    let (_, metrics) = get(1, "/metrics");
+    assert!(metrics.contains("friendlet_service_up{service=\"hello\"} 0\n"), "{metrics}");
+    assert!(
+        !metrics.contains("clock") && !metrics.contains("friendlet_server_"),
+        "those of its user: {metrics}"
+    );
+    let (id, stream) = get(1, "/api/v1/events");
+    assert!(stream.starts_with("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"), "{stream}");
+    assert!(stream.contains("\"hello\"") && !stream.contains("clock"), "{stream}");
+    for path in ["/metrics", "/api/v1/events"] {
+        assert!(get(2, path).1.starts_with("HTTP/1.1 401 "), "{path}: shown, but not paired");
+    }
+    assert_eq!(admin(&mut fixture, "sessions/end", "session=01010101"), OK);
+    assert_eq!(fixture.get(id), b"event: server-notice\ndata: \"session killed\"\n\n");
+    assert_eq!(fixture.server.state(id).finish, Some(Finish::Graceful));
+}
+
+#[test]
+fn window_that_nobody_uses_closes_after_its_time() {
+    let mut fixture = Fixture::new(4);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    fixture.now += PAIRING_TIME - core::time::Duration::from_nanos(1);
+    let due = fixture.server.poll_timeout().unwrap();
+    assert!(due <= fixture.now + core::time::Duration::from_nanos(1), "{due:?}");
+    fixture.pass(core::time::Duration::ZERO);
+    assert!(fixture.server.is_pairing());
+    fixture.pass(core::time::Duration::from_nanos(1));
+    assert!(!fixture.server.is_pairing());
+    assert!(pair(&mut fixture, 1).contains(NOT_OPEN));
+}
+
+#[test]
+fn only_administrators_open_the_window_and_only_for_users_who_exist() {
+    let mut fixture = Fixture::new(4);
+    for (session, form, code) in [(ANNA, "username=anna", 4), (ADMIN, "username=eve", 13), (ADMIN, "", 14)] {
+        let id = fixture.connect();
+        let answer = post(&mut fixture, id, "board/pair", &format!("sessionid={session}&{form}"));
+        assert!(answer.contains(&format!(r#""code":"{code}""#)), "{answer}");
+    }
+    let id = fixture.connect();
+    assert!(post(&mut fixture, id, "user/pair", "").contains("has shown no certificate"));
+    // Nor does a GET.
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    let id = connect(&mut fixture, 1);
+    let answer = fixture.http(id, "GET /system.library/user/pair HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(answer.contains(r#""code":"5""#), "{answer}");
+}
+
+#[test]
+fn pairing_of_one_key_more_is_refused() {
+    let mut fixture = Fixture::new(4);
+    for key in 0..PAIRED_KEYS as u8 {
+        paired(&mut fixture, "anna", key);
+    }
+    assert!(admin(&mut fixture, "board/pair", "username=anna").contains(r#""code":"17""#));
+    assert_eq!(admin(&mut fixture, "sessions/end", "session=03030303"), OK);
+    paired(&mut fixture, "admin", 99);
+    assert_eq!(keys(&fixture).len(), PAIRED_KEYS);
+}
+
+#[test]
+fn attempts_count_as_guesses_so_that_no_client_waits_for_the_window() {
+    let mut fixture = Fixture::new(4);
+    fixture.login("admin", "d");
+    let mut refused = 0;
+    while pair(&mut fixture, 1).contains(NOT_OPEN) {
+        refused += 1;
+    }
+    assert_eq!(refused, 3, "as many as of one name");
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    assert!(pair(&mut fixture, 1).contains("blocked until"));
+    assert!(fixture.server.is_pairing(), "the window is still open for others");
+    // From another address, and after the block.
+    fixture.pass(crate::session::LOCKOUT_FIRST);
+    assert_eq!(pair(&mut fixture, 1), OK);
+    // Who has logged in from there is not locked out.
+    fixture.login("admin", "d");
+}
+
+#[test]
+fn write_that_fails_leaves_the_keys_as_they_were() {
+    let mut fixture = Fixture::new(4);
+    paired(&mut fixture, "anna", 1);
+    for is_queued in [true, false] {
+        (fixture.system.is_full, fixture.system.refuses_writes) = (is_queued, !is_queued);
+        let errno = if is_queued { 28 } else { 5 };
+        assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+        assert!(pair(&mut fixture, 2).contains(&format!("Function pair returned: {errno}")));
+        assert!(!fixture.server.api.is_writing());
+        let answer = admin(&mut fixture, "sessions/end", "session=01010101");
+        assert!(answer.contains(&format!("Function end returned: {errno}")), "{answer}");
+        fixture.system.writes.clear();
+        assert_eq!(keys(&fixture), [(1, "anna".to_owned())]);
+        assert!(call(&mut fixture, 1, "services/list").contains("hello"));
+    }
+}
+
+#[test]
+fn one_change_is_written_at_a_time() {
+    let mut fixture = Fixture::new(6);
+    paired(&mut fixture, "anna", 1);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    let id = connect(&mut fixture, 2);
+    fixture.deliver(id, b"POST /system.library/user/pair HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    assert!(fixture.server.api.is_writing(), "a reload and an upgrade wait");
+    let other = fixture.connect();
+    let form = format!("sessionid={ADMIN}&session=01010101");
+    let length = form.len();
+    let request = format!(
+        "POST /system.library/sessions/end HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{form}"
+    );
+    fixture.deliver(other, request.as_bytes());
+    assert!(String::from_utf8(fixture.get(other)).unwrap().contains(r#""code":"17""#));
+    fixture.settle();
+    assert!(String::from_utf8(fixture.get(id)).unwrap().ends_with(OK));
+    assert_eq!(keys(&fixture).len(), 2);
+}
+
+#[test]
+fn key_of_a_user_who_is_gone_proves_nobody() {
+    let mut fixture = Fixture::new(4);
+    paired(&mut fixture, "anna", 1);
+    let id = connect(&mut fixture, 1);
+    fixture.http(id, &upgrade("/fcws"));
+    fixture.say(id, r#"{"type":"con","data":{"sessionId":""}}"#);
+    let accounts = &fixture.server.api.accounts;
+    let before = accounts.users.clone();
+    let mut without = crate::session::Users::new();
+    without.push(before.get(before.find("admin").unwrap()).unwrap().clone()).unwrap();
+    let settings = |users| Settings {
+        users,
+        tokens: crate::session::Tokens::new(),
+        origins: heapless::Vec::new(),
+        public_url: heapless::String::new(),
+        session: (core::time::Duration::from_secs(60), core::time::Duration::MAX),
+        lockout: (3, LOCKOUT_TIME),
+        update: crate::config::Update::default(),
+        kept: None,
+    };
+    fixture.server.set(settings(without), fixture.now, &mut fixture.system);
+    let messages = fixture.receive(id);
+    assert!(messages.iter().any(|message| message.contains("user removed")), "{messages:?}");
+    assert!(messages.contains(&"close 1008".to_owned()), "{messages:?}");
+    assert!(call(&mut fixture, 1, "services/list").contains(NO_SESSION));
+    // The key stays, for the user may come back: a board may have fallen back to another file.
+    fixture.server.set(settings(before), fixture.now, &mut fixture.system);
+    assert!(call(&mut fixture, 1, "services/list").contains("hello"));
+}
+
+#[test]
+fn key_that_is_paired_again_is_of_the_later_user() {
+    let mut fixture = Fixture::new(4);
+    paired(&mut fixture, "admin", 1);
+    let id = connect(&mut fixture, 1);
+    fixture.http(id, &upgrade("/fcws"));
+    fixture.say(id, r#"{"type":"con","data":{"sessionId":""}}"#);
+    paired(&mut fixture, "anna", 1);
+    assert_eq!(fixture.receive(id), [KILLED], "the rights of the earlier user end at once");
+    assert_eq!(keys(&fixture), [(1, "anna".to_owned())]);
+    assert!(call(&mut fixture, 1, "board/status").contains(r#""code":"4""#));
+}
+
+#[test]
+fn paired_clients_have_the_slots_of_their_user() {
+    let mut fixture = Fixture::new(2);
+    paired(&mut fixture, "anna", 1);
+    paired(&mut fixture, "admin", 2);
+    let mut socket = |key| {
+        let id = connect(&mut fixture, key);
+        let response = fixture.http(id, &upgrade("/fcws"));
+        response.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!([1, 1].map(&mut socket), ["101", "503"], "the last one is kept for an administrator");
+    // Of whom a call is served, and a user's is not.
+    assert!(call(&mut fixture, 2, "board/status").contains("\"Board\""));
+    let id = connect(&mut fixture, 1);
+    let request = "POST /system.library/services/list HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+    assert!(fixture.http(id, request).starts_with("HTTP/1.1 503 "));
+}
+
+#[test]
+fn certificate_of_an_earlier_connection_is_not_that_of_the_next() {
+    let mut fixture = Fixture::new(4);
+    paired(&mut fixture, "admin", 1);
+    assert!(call(&mut fixture, 1, "board/status").contains("\"Board\""));
+    for _ in 0..8 {
+        let id = fixture.connect();
+        assert!(post(&mut fixture, id, "board/status", "").contains(NO_SESSION));
+    }
+}
+
+#[test]
+fn strange_device_is_refused_and_leaves_the_window_open() {
+    let mut fixture = Fixture::new(4);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    for device in ["a%0Ab", &"d".repeat(crate::limits::DEVICE_ID_BYTES + 1)] {
+        let id = connect(&mut fixture, 1);
+        let answer = post(&mut fixture, id, "user/pair", &format!("deviceid={device}"));
+        assert!(answer.contains("Function pair returned: 22"), "{answer}");
+    }
+    assert_eq!(pair(&mut fixture, 1), OK);
+}
