@@ -170,6 +170,7 @@ export interface Board {
   complaint: string;
   notice: string;
   certificate: string;
+  token: string;
   sandbox: string;
   uptime: number;
   connections: number;

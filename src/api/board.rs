@@ -23,7 +23,7 @@ const _: () = {
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
-        2 * (COMPLAINT_BYTES + 4 * NOTICE_BYTES + AUDIT_FAILS.len())
+        2 * (COMPLAINT_BYTES + 5 * NOTICE_BYTES + AUDIT_FAILS.len())
             + REQUEST_ID_BYTES * 6
             + 768
             + CHECKS * 256
@@ -62,6 +62,8 @@ pub struct Board {
     pub slot_notice: Option<String<NOTICE_BYTES>>,
     /// Notice about the dates of the certificates in use.
     pub certificate: Option<String<NOTICE_BYTES>>,
+    /// Notice about tokens that have expired, or will soon.
+    pub token: Option<String<NOTICE_BYTES>>,
     /// The audit trail cannot be written.
     pub is_audit_failing: bool,
 }
@@ -70,18 +72,20 @@ impl Board {
     /// Returns true if there is a problem that administrators are notified of.
     pub(crate) fn has_problem(&self) -> bool {
         // Without their texts: every push to every socket asks.
-        let has_notice = self.notice.is_some() || self.slot_notice.is_some() || self.certificate.is_some();
+        let of_dates = self.certificate.is_some() || self.token.is_some();
+        let has_notice = self.notice.is_some() || self.slot_notice.is_some() || of_dates;
         self.config_error.is_some() || self.change_notice.is_some() || has_notice || self.is_audit_failing
     }
 
     /// Texts of the problems.
-    fn texts(&self) -> [Option<&str>; 6] {
+    fn texts(&self) -> [Option<&str>; 7] {
         [
             self.config_error.as_deref(),
             self.change_notice.as_deref(),
             self.notice.as_deref(),
             self.slot_notice.as_deref(),
             self.certificate.as_deref(),
+            self.token.as_deref(),
             self.is_audit_failing.then_some(AUDIT_FAILS),
         ]
     }
@@ -134,7 +138,6 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
     let missing = cx.api.slot.missing(cx.api.slot_fault(), cx.now);
     Outcome::Board(BoardStatus {
         board: BOARD,
-        version: env!("CARGO_PKG_VERSION"),
         build: &board.build,
         slot: board.slot,
         slot_state,
@@ -143,6 +146,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         complaint: complaint.unwrap_or_default(),
         notice: &cx.api.reason,
         certificate: board.certificate.as_deref().unwrap_or_default(),
+        token: board.token.as_deref().unwrap_or_default(),
         sandbox: &board.sandbox,
         uptime_s: cx.now.as_secs(),
         connections: cx.api.connections,

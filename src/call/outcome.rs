@@ -211,8 +211,6 @@ pub struct Count {
 pub struct BoardStatus<'a> {
     /// Name of the board built for.
     pub board: &'a str,
-    /// Version of the program.
-    pub version: &'a str,
     /// Build id of the program; empty when it has none.
     pub build: &'a str,
     /// Slot of the running system, `A` or `B`; empty on a system without two slots.
@@ -229,6 +227,8 @@ pub struct BoardStatus<'a> {
     pub notice: &'a str,
     /// Problem with the dates of the certificates in use, or empty.
     pub certificate: &'a str,
+    /// Tokens that have expired or will soon, or empty.
+    pub token: &'a str,
     /// Parts of the server's sandbox that are in force, separated by commas.
     pub sandbox: &'a str,
     /// Seconds since the start of the server.

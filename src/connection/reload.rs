@@ -163,11 +163,20 @@ impl Server {
         self.notify_problem();
     }
 
-    /// Sets the notice about the dates of the certificates in use. Administrators are notified of another one.
-    pub fn set_certificate_notice(&mut self, notice: Option<String<NOTICE_BYTES>>) {
-        let is_other = notice != self.api.board.certificate;
-        self.api.board.certificate = notice;
-        if is_other && self.api.board.certificate.is_some() {
+    /// Sets the notices about the dates of the certificates in use and of the tokens. Administrators are notified of
+    /// another one.
+    pub fn set_expiry_notices(
+        &mut self,
+        certificate: Option<String<NOTICE_BYTES>>,
+        token: Option<String<NOTICE_BYTES>>,
+    ) {
+        let board = &mut self.api.board;
+        let mut is_other = false;
+        for (notice, before) in [(certificate, &mut board.certificate), (token, &mut board.token)] {
+            is_other |= notice.is_some() && notice != *before;
+            *before = notice;
+        }
+        if is_other {
             self.notify_problem();
         }
     }

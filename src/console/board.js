@@ -22,6 +22,7 @@ function deviceView() {
       ["System", [board.Slot, board.SlotState].filter(Boolean).join(", ")], ["Not good yet", board.SlotMissing],
       ["Configuration", board.DeviceFile], ["Error", board.Complaint], ["Notice", board.Notice],
       ["Certificate", board.Certificate],
+      ["Token", board.Token],
       ["Sandbox", board.Sandbox],
       ["Server runs for", duration(board.Uptime)],
       ["Connections", `${board.Connections} open; at most ${board.Slots} with a session`],

@@ -173,7 +173,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
         out,
         &[
             ("Board", status.board),
-            ("Version", status.version),
+            ("Version", env!("CARGO_PKG_VERSION")),
             ("Build", status.build),
             ("Slot", status.slot),
         ],
@@ -192,6 +192,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("Complaint", status.complaint),
             ("Notice", status.notice),
             ("Certificate", status.certificate),
+            ("Token", status.token),
             ("Sandbox", status.sandbox),
         ],
     )?;

@@ -43,7 +43,10 @@ pub(super) struct Core {
     checks: Checks,
     counter_log: CounterLog,
     wall_clock: StepWatch,
+    /// Dates of the certificates.
     pub(super) expiry: ExpiryWatch,
+    /// Dates of the tokens.
+    pub(super) token_expiry: ExpiryWatch,
     log_limit: RateLimit,
     /// Notified when nothing is left to wait for after [`shutdown`](Self::shutdown).
     down: Rc<Notify>,
@@ -116,6 +119,7 @@ impl Core {
         timer: Rc<Timer>,
         reloads: Reloads,
         expiry: ExpiryWatch,
+        token_expiry: ExpiryWatch,
     ) -> Self {
         Self {
             server,
@@ -131,6 +135,7 @@ impl Core {
             counter_log: CounterLog::default(),
             wall_clock: StepWatch::new(log::sample_clock()),
             expiry,
+            token_expiry,
             log_limit: RateLimit::default(),
             down: Rc::default(),
             leaving: Rc::default(),
@@ -140,7 +145,7 @@ impl Core {
     /// Starts the enabled services.
     pub(super) fn start(&mut self) {
         let now = self.now();
-        self.look_at_certificates(now);
+        self.look_at_dates(now);
         self.server.start(now, &mut self.system);
         self.finish_step(now);
     }
@@ -246,10 +251,12 @@ impl Core {
         info!("served {}", self.server.counters());
     }
 
-    /// Compares the dates of the certificates with the time of day.
-    pub(super) fn look_at_certificates(&mut self, now: Duration) {
-        self.expiry.handle_timeout(now, self.clock.time_of_day());
-        self.server.set_certificate_notice(self.expiry.notice());
+    /// Compares the dates of the certificates and the tokens with the time of day.
+    pub(super) fn look_at_dates(&mut self, now: Duration) {
+        let time_of_day = self.clock.time_of_day();
+        self.expiry.handle_timeout(now, time_of_day);
+        self.token_expiry.handle_timeout(now, time_of_day);
+        self.server.set_expiry_notices(self.expiry.notice(), self.token_expiry.notice());
     }
 
     /// Handles every deadline that has passed, and sets the timer to the next one.
@@ -269,8 +276,9 @@ impl Core {
         }
         self.system.reloader().retry_return();
         let is_set = self.wall_clock.log_step();
-        if is_set || self.expiry.poll_timeout().is_some_and(|due| due <= now) {
-            self.look_at_certificates(now);
+        let looks = [self.expiry.poll_timeout(), self.token_expiry.poll_timeout()];
+        if is_set || looks.into_iter().flatten().any(|due| due <= now) {
+            self.look_at_dates(now);
         }
         self.finish_step(now);
         let is_releasing = self.server.release_idle();
@@ -286,6 +294,7 @@ impl Core {
             self.sd_notify.poll_timeout(),
             counters,
             self.expiry.poll_timeout(),
+            self.token_expiry.poll_timeout(),
             self.probes.poll_timeout(self.server.unready()).map(|due| due.max(soon)),
             (is_releasing
                 || self.checks.is_pending(&self.server)

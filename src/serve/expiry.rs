@@ -1,8 +1,8 @@
-//! Dates of the certificates in use, compared with the time of day while the server runs.
+//! Dates of the certificates in use and of tokens, compared with the time of day while the server runs.
 
 use core::fmt;
 use core::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use super::EXPIRY_LOOK;
 use crate::config::{NOTICE_BYTES, one_line};
 use crate::net::tls::validity;
+use crate::session::{Tokens, Users};
 use crate::wall_clock::Utc;
 use crate::{info, warning};
 
@@ -23,11 +24,20 @@ pub(super) const EXPIRES_SOON: [Duration; 2] =
 /// 9999-12-31, the date of no well-defined expiration (RFC 5280, 4.1.2.5), as in a certificate that the server makes.
 const NO_END: Duration = Duration::from_secs(253_402_214_400);
 
-/// Time in which the certificates of a file are valid.
+/// Subject of dates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Subject {
+    Certificate,
+    Authority,
+    Token,
+}
+
+/// Time in which the certificates of a file, or a token, are valid.
 #[derive(Debug, PartialEq)]
 pub(super) struct Dates {
-    file: PathBuf,
-    is_authority: bool,
+    /// File, or number and user of the token.
+    name: String,
+    subject: Subject,
     valid: RangeInclusive<Duration>,
 }
 
@@ -44,22 +54,33 @@ enum Stage {
 impl Dates {
     /// Dates of the first certificate of a PEM file, which is shown to clients; `None` without an end.
     pub(super) fn of_server(file: &Path, pem: &[u8]) -> Option<Self> {
-        Self::of(file, CertificateDer::pem_slice_iter(pem).take(1).flatten(), false)
+        Self::of(file, CertificateDer::pem_slice_iter(pem).take(1).flatten(), Subject::Certificate)
     }
 
     /// Dates of the authorities of clients in a PEM file: the time in which all of them are valid.
     pub(super) fn of_authority(file: &Path, pem: &[u8]) -> Option<Self> {
-        Self::of(file, CertificateDer::pem_slice_iter(pem).flatten(), true)
+        Self::of(file, CertificateDer::pem_slice_iter(pem).flatten(), Subject::Authority)
     }
 
     fn of(
         file: &Path,
         certificates: impl Iterator<Item = CertificateDer<'static>>,
-        is_authority: bool,
+        subject: Subject,
     ) -> Option<Self> {
         let dates = certificates.filter_map(|certificate| validity(&certificate));
         let valid = dates.reduce(|a, b| *a.start().max(b.start())..=*a.end().min(b.end()))?;
-        (*valid.end() < NO_END).then(|| Self { file: file.to_owned(), is_authority, valid })
+        (*valid.end() < NO_END).then(|| Self { name: file.display().to_string(), subject, valid })
+    }
+
+    /// Dates of the tokens that have an end.
+    pub(super) fn of_tokens(users: &Users, tokens: &Tokens) -> Arc<[Self]> {
+        let dates = (1..).zip(tokens.iter()).filter_map(|(number, token)| {
+            // The last second, as that of a certificate.
+            let last = Duration::from_secs(token.expires?.saturating_sub(1));
+            let name = format!("[[token]] {number}, of {}", users.name(token.user));
+            Some(Self { name, subject: Subject::Token, valid: Duration::ZERO..=last })
+        });
+        dates.collect()
     }
 
     /// Stage at this time of day, and the time of day of the next one.
@@ -96,14 +117,14 @@ struct Problem<'d> {
 
 impl fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Dates { file, is_authority, valid } = self.dates;
-        let (what, effect) = if *is_authority {
-            ("an authority of clients", "")
-        } else {
-            ("this certificate", "; clients refuse it")
+        let Dates { name, subject, valid } = self.dates;
+        let (what, effect, end) = match subject {
+            Subject::Certificate => ("this certificate ", "; clients refuse it", *valid.end()),
+            Subject::Authority => ("an authority of clients ", "", *valid.end()),
+            Subject::Token => ("", "; it is refused", *valid.end() + Duration::from_secs(1)),
         };
-        let (first, last) = (Utc(*valid.start()), Utc(*valid.end()));
-        write!(f, "{}: {what} ", file.display())?;
+        let (first, last) = (Utc(*valid.start()), Utc(end));
+        write!(f, "{name}: {what}")?;
         match self.stage {
             Stage::Early => return write!(f, "is valid from {first} on{effect} until then"),
             Stage::Soon(rest) => {
@@ -115,11 +136,11 @@ impl fmt::Display for Problem<'_> {
     }
 }
 
-/// Watch over the dates of the certificates in use.
+/// Watch over dates.
 pub(super) struct ExpiryWatch {
     dates: Arc<[Dates]>,
     /// Stages at the last look.
-    stages: [Stage; 2],
+    stages: Box<[Stage]>,
     due: Option<Duration>,
 }
 
@@ -127,7 +148,7 @@ impl ExpiryWatch {
     /// Watch over these dates, which are looked at with the next [`handle_timeout`](Self::handle_timeout).
     pub(super) fn new(dates: Arc<[Dates]>) -> Self {
         let due = (!dates.is_empty()).then_some(Duration::ZERO);
-        Self { dates, stages: [Stage::Valid; 2], due }
+        Self { stages: dates.iter().map(|_| Stage::Valid).collect(), dates, due }
     }
 
     /// The dates.
@@ -147,12 +168,12 @@ impl ExpiryWatch {
         }
         let mut wait = EXPIRY_LOOK;
         if let Some(time) = unix_s.map(Duration::from_secs) {
-            for (dates, before) in self.dates.iter().zip(&mut self.stages) {
+            for (dates, before) in self.dates.iter().zip(&mut *self.stages) {
                 let (stage, next) = dates.stage(time);
                 if core::mem::replace(before, stage) != stage {
                     match dates.problem_of(stage) {
                         Some(problem) => warning!("{}", problem),
-                        None => info!("{}: in its time at this time of day", dates.file.display()),
+                        None => info!("{}: in its time at this time of day", dates.name),
                     }
                 }
                 wait = next.map_or(wait, |next| wait.min(next - time));
@@ -163,13 +184,22 @@ impl ExpiryWatch {
 
     /// Notice for administrators.
     pub(super) fn notice(&self) -> Option<heapless::String<NOTICE_BYTES>> {
-        let mut problems =
-            self.dates.iter().zip(&self.stages).filter_map(|(dates, stage)| dates.problem_of(*stage));
-        let first = problems.next()?;
-        Some(match problems.next() {
-            Some(second) => one_line(format_args!("{first}; {second}")),
-            None => one_line(first),
-        })
+        let is_any = self.stages.iter().any(|stage| *stage != Stage::Valid);
+        is_any.then(|| one_line(self))
+    }
+}
+
+/// Writes the problems.
+impl fmt::Display for ExpiryWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut joint = "";
+        for (dates, stage) in self.dates.iter().zip(&*self.stages) {
+            if let Some(problem) = dates.problem_of(*stage) {
+                write!(f, "{joint}{problem}")?;
+                joint = "; ";
+            }
+        }
+        Ok(())
     }
 }
 
@@ -283,6 +313,40 @@ mod tests {
         // Without a time of day, what was found stays.
         watch.handle_timeout(now, None);
         assert!(watch.notice().unwrap().contains("has expired"));
+    }
+
+    #[test]
+    fn token_is_over_when_it_is_refused() {
+        crate::log::set_level(crate::log::Level::Off);
+        let text = "[[user]]\nname = 'anna'\nlevel = 'user'\n[[token]]\nuser = 'anna'\nsha256 = 'AA'\n\
+                    [[token]]\nuser = 'anna'\nsha256 = 'BB'\nexpires = 2027-01-01\n";
+        let text = text.replace("AA", &"a".repeat(64)).replace("BB", &"b".repeat(64));
+        let config = crate::config::parse(&text, "f.toml", "/bin/friendlet").unwrap();
+        let dates = Dates::of_tokens(&config.users, &config.tokens);
+        let [token] = &*dates else { panic!("the other one has no end: {dates:?}") };
+        let day = DAY.as_secs();
+        for (now, expected) in [
+            (0, ""),
+            (END - 30 * day - 2, ""),
+            (
+                END - 7 * day - 2,
+                "[[token]] 2, of anna: expires within 30 days, on 2027-01-01T00:00:00Z: renew it and reload",
+            ),
+            (
+                END - 1,
+                "[[token]] 2, of anna: expires within 7 days, on 2027-01-01T00:00:00Z: renew it and reload",
+            ),
+            (
+                END,
+                "[[token]] 2, of anna: has expired on 2027-01-01T00:00:00Z; it is refused: renew it and reload",
+            ),
+        ] {
+            assert_eq!(problem(token, now), expected, "{now}");
+        }
+        let mut watch = ExpiryWatch::new(Arc::clone(&dates));
+        watch.handle_timeout(Duration::ZERO, Some(END - 1));
+        assert!(watch.notice().unwrap().contains("within 7 days"));
+        assert_eq!(watch.poll_timeout(), Some(Duration::from_secs(1)), "the look at its end");
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub use self::confinement::preview_sandbox;
 pub(crate) use self::connect::CONNECT_STACK_BYTES;
 use self::core::Core;
 pub use self::descriptors::descriptor_warning;
-use self::expiry::ExpiryWatch;
+use self::expiry::{Dates, ExpiryWatch};
 pub use self::own_files::GOOD;
 pub use self::preview::{Finding, check_files, check_start, token_warnings};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
@@ -282,7 +282,6 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
             end.name()
         );
     }
-    state.notices.extend(token_warnings(&config));
     let (tls, dates) = match certificate::tls(&config.listen, &mut state)? {
         Some(InUse { config, dates }) => (Some(Rc::new(TlsConfig::new(config))), dates),
         None => (None, [].into()),
@@ -320,6 +319,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     for (index, memo) in link.inherited.sessions() {
         sessions.inherit(index, memo, &users, clock.now());
     }
+    let token_dates = Dates::of_tokens(&users, &config.tokens);
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
     let is_reloading = link.inherited.is_reloading();
     processes.inherit(link.inherited.into_outputs());
@@ -367,6 +367,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         Rc::clone(&upkeep),
         Reloads::new(config, confinement, tls.clone(), Rc::clone(&conditions), Rc::clone(&listeners)),
         ExpiryWatch::new(dates),
+        ExpiryWatch::new(token_dates),
     );
     let core = Rc::new(RefCell::new(core));
 

@@ -5,14 +5,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::expiry::EXPIRES_SOON;
+use super::expiry::Dates;
 use super::{StartError, certificate, first_user, no_socket, no_socket_directory, own_files, state};
 use crate::config::{Config, Listen};
 use crate::net::Listener;
 use crate::sys::{Clock, file, state_lock};
-use crate::wall_clock::Utc;
 
 /// Difference between a configuration and the machine.
 #[derive(Debug)]
@@ -26,17 +24,10 @@ pub enum Finding {
 }
 
 /// Tokens that have expired, or will soon.
-pub fn token_warnings(config: &Config) -> impl Iterator<Item = String> {
+pub fn token_warnings(config: &Config) -> Vec<String> {
     let now = Clock::new().time_of_day();
-    (1..).zip(config.tokens.iter()).filter_map(move |(number, token)| {
-        let (expires, now) = (token.expires?, now?);
-        let verb = if expires <= now { "expired" } else { "expires" };
-        let text = || {
-            let (user, end) = (config.users.name(token.user), Utc(Duration::from_secs(expires)));
-            format!("[[token]] {number}, of {user}: {verb} {end}")
-        };
-        (expires < now.saturating_add(EXPIRES_SOON[0].as_secs())).then(text)
-    })
+    let dates = Dates::of_tokens(&config.users, &config.tokens);
+    dates.iter().filter_map(|dates| Some(dates.problem(now)?.to_string())).collect()
 }
 
 /// Checks a start on this machine with the configuration file at `file`: names of logs, address, state directory, local

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::certificate::InUse;
 use super::core::Core;
-use super::expiry::ExpiryWatch;
+use super::expiry::{Dates, ExpiryWatch};
 use super::later::Later;
 use super::reload::{Done, JobResult, NO_CALL, Reloader};
 use crate::api::audit;
@@ -163,6 +163,7 @@ impl Core {
         let config = &mut later.config;
         let mut users = core::mem::take(&mut config.users);
         self.system.carry_passwords(self.server.users(), &mut users);
+        let token_dates = Dates::of_tokens(&users, &config.tokens);
         let settings = Settings {
             users,
             tokens: core::mem::take(&mut config.tokens),
@@ -177,9 +178,13 @@ impl Core {
             tls.replace(config);
             if dates != self.expiry.dates() {
                 self.expiry = ExpiryWatch::new(dates);
-                self.look_at_certificates(now);
             }
         }
+        if token_dates != self.token_expiry.dates() {
+            self.token_expiry = ExpiryWatch::new(token_dates);
+        }
+        // Only what is new is logged.
+        self.look_at_dates(now);
         self.server.set_config_origin(later.config_origin);
         self.server.set(settings, now, &mut self.system);
     }

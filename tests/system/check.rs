@@ -430,5 +430,10 @@ fn token_that_has_expired_is_a_warning() {
     let check = run(&["check", &file], "");
     assert_eq!(check.code, Some(0), "{check:?}");
     let warnings: Vec<_> = check.stdout.lines().filter(|line| line.contains("[[token]]")).collect();
-    assert_eq!(warnings, [format!("{file}: warning: [[token]] 4, of guest: expired 2026-01-02T02:04:05Z")]);
+    assert_eq!(
+        warnings,
+        [format!(
+            "{file}: warning: [[token]] 4, of guest: has expired on 2026-01-02T02:04:05Z; it is refused: renew it and reload"
+        )]
+    );
 }

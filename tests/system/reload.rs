@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use friendlet::wall_clock::Utc;
 use rustix::process::Signal;
 
 use super::crash::is_ready;
@@ -426,4 +427,33 @@ fn newest_of_many_files_is_in_force_in_the_end() {
     }
     until("the newest is in force", || server.call("services/slow/show").contains("\"nice\": 15"));
     server.stop();
+}
+
+#[test]
+fn token_that_nears_its_end_is_reported_while_the_server_runs() {
+    let month = 30 * 86_400;
+    let now = || friendlet::wall_clock::now().as_secs();
+    let device = |unix_s| {
+        let end = Utc(Duration::from_secs(unix_s)).to_string();
+        Device::new().with(&format!("{}expires = {}\n", token("guest", "a token"), end.trim_end_matches('Z')))
+    };
+    let server = Server::start(&device(now() + 2 * month));
+    // The socket of a token is unbound when tokens change.
+    let mut socket = server.bound(&server.login("fadmin", "secret"));
+    let has_notice = |text: &str| server.call("board/status").contains(&format!(r#""Token": "{text}"#));
+    let reload = |unix_s| assert_eq!(reload(&server, &device(unix_s)), NOTHING);
+    let end = now() + month + 5;
+    reload(end);
+    assert!(has_notice("\""), "more than 30 days are left");
+    let soon = "[[token]] 4, of guest: expires within 30 days, on ";
+    assert!(socket.push("server-notice").contains(soon));
+    assert!(has_notice(soon) && server.call("board/status").contains(r#""Notice": "", "#));
+    // The same again.
+    reload(end);
+    assert_eq!(server.log().matches(soon).count(), 1, "{}", server.log());
+    reload(now() - 1);
+    let over = "[[token]] 4, of guest: has expired on ";
+    assert!(socket.push("server-notice").contains(over) && has_notice(over));
+    reload(now() + 2 * month);
+    assert!(has_notice("\""));
 }

@@ -66,7 +66,7 @@ fn status_is_sent_to_administrators_in_every_form() {
     let mut fixture = troubled();
     fixture.now = Duration::from_secs(12);
     let status = format!(
-        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Certificate": "", "Sandbox": "", "Uptime": 12{}"#,
+        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Certificate": "", "Token": "", "Sandbox": "", "Uptime": 12{}"#,
         BOARD,
         env!("CARGO_PKG_VERSION"),
         use_of(1)
@@ -88,7 +88,7 @@ fn board_without_a_problem_has_an_empty_status() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let status = fixture.say(id, &frame("status", ADMIN)).remove(0);
-    let end = r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Certificate": "", "Sandbox": "", "Uptime": 1"#;
+    let end = r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Certificate": "", "Token": "", "Sandbox": "", "Uptime": 1"#;
     assert!(status.ends_with(&format!("{end}{}", use_of(1))), "{status}");
     let unknown = fixture.say(id, &frame("frobnicate", ADMIN));
     assert_eq!(unknown, [r#"ok<!--separate-->{ "ErrorMessage": "nFunction not found" }"#]);
@@ -233,28 +233,32 @@ fn notice_waits_until_the_peer_has_read() {
 }
 
 #[test]
-fn notice_of_a_certificate_comes_once_for_each_text() {
-    let mut fixture = Fixture::new(4);
-    let (id, other) = (fixture.bound(ADMIN), fixture.bound(ANNA));
-    let set = |fixture: &mut Fixture, text: Option<&str>| {
-        fixture.server.set_certificate_notice(text.map(crate::config::one_line));
-        assert!(fixture.receive(other).is_empty(), "not an administrator");
-        fixture.receive(id)
-    };
-    let notice = |text| format!(r#"{{"type":"msg","data":{{"type":"server-notice","data":"{text}"}}}}"#);
-    for (text, expected) in [
-        (None, None),
-        (Some("c.pem: 30 days"), Some("c.pem: 30 days")),
-        (Some("c.pem: 30 days"), None),
-        (Some("c.pem: 7 days"), Some("c.pem: 7 days")),
-        (None, None),
-        (Some("c.pem: 7 days"), Some("c.pem: 7 days")),
-    ] {
-        let expected: Vec<_> = expected.into_iter().map(notice).collect();
-        assert_eq!(set(&mut fixture, text), expected, "{text:?}");
-        let status = fixture.say(id, &frame("status", ADMIN)).remove(0);
-        let member = format!(r#""Certificate": "{}""#, text.unwrap_or_default());
-        assert!(status.contains(&member), "{status}");
+fn notice_of_a_certificate_or_a_token_comes_once_for_each_text() {
+    for title in ["Certificate", "Token"] {
+        let mut fixture = Fixture::new(4);
+        let (id, other) = (fixture.bound(ADMIN), fixture.bound(ANNA));
+        let set = |fixture: &mut Fixture, text: Option<&str>| {
+            let text = text.map(crate::config::one_line);
+            let (certificate, token) = if title == "Token" { (None, text) } else { (text, None) };
+            fixture.server.set_expiry_notices(certificate, token);
+            assert!(fixture.receive(other).is_empty(), "not an administrator");
+            fixture.receive(id)
+        };
+        let notice = |text| format!(r#"{{"type":"msg","data":{{"type":"server-notice","data":"{text}"}}}}"#);
+        for (text, expected) in [
+            (None, None),
+            (Some("c.pem: 30 days"), Some("c.pem: 30 days")),
+            (Some("c.pem: 30 days"), None),
+            (Some("c.pem: 7 days"), Some("c.pem: 7 days")),
+            (None, None),
+            (Some("c.pem: 7 days"), Some("c.pem: 7 days")),
+        ] {
+            let expected: Vec<_> = expected.into_iter().map(notice).collect();
+            assert_eq!(set(&mut fixture, text), expected, "{text:?}");
+            let status = fixture.say(id, &frame("status", ADMIN)).remove(0);
+            let member = format!(r#""{title}": "{}""#, text.unwrap_or_default());
+            assert!(status.contains(&member), "{status}");
+        }
     }
 }
 

@@ -169,7 +169,7 @@ impl World {
         self.keeper.unix_s = (self.now > HOUR / 6).then(|| 1_800_000_000 + self.now.as_secs());
         if self.steps.is_multiple_of(5000) {
             let is_soon = self.below(2) == 0;
-            self.server.set_certificate_notice(is_soon.then(|| config::one_line("c.pem: expires")));
+            self.server.set_expiry_notices(is_soon.then(|| config::one_line("c.pem: expires")), None);
         } else if self.server.poll_timeout().is_some_and(|due| due <= self.now) {
             self.server.handle_timeout(self.now, &mut self.keeper);
             let next = self.server.poll_timeout();

@@ -234,7 +234,6 @@ fn checks_of_a_service_and_of_the_board() {
     assert!(text.ends_with(&format!("{end}, {port}]}}")), "{text}");
     let status = BoardStatus {
         board: "b",
-        version: "v",
         build: "",
         slot: "",
         slot_state: SlotState::None,
@@ -243,6 +242,7 @@ fn checks_of_a_service_and_of_the_board() {
         complaint: "",
         notice: "",
         certificate: "",
+        token: "",
         sandbox: "files",
         uptime_s: 1,
         connections: Count { used: 2, limit: 4 },
@@ -259,7 +259,6 @@ fn checks_of_a_service_and_of_the_board() {
 fn status_of_the_board_escapes_its_strings() {
     let status = BoardStatus {
         board: "host",
-        version: "0.1.0",
         build: "0a1b",
         slot: "A",
         slot_state: SlotState::Testing,
@@ -268,6 +267,7 @@ fn status_of_the_board_escapes_its_strings() {
         complaint: "f:1:2: unknown key '\"x'",
         notice: "",
         certificate: "c.pem: expires",
+        token: "[[token]] 2: expires",
         sandbox: "files",
         uptime_s: 12,
         connections: Count { used: 2, limit: 4 },
@@ -280,7 +280,7 @@ fn status_of_the_board_escapes_its_strings() {
         concat!(
             r#"{ "Status": "ok", "Board": "host", "Version": "0.1.0", "Build": "0a1b", "Slot": "A", "#,
             r#""SlotState": "testing", "SlotMissing": "service w\" is not up", "#,
-            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Certificate": "c.pem: expires", "Sandbox": "files", "Uptime": 12, "#,
+            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Certificate": "c.pem: expires", "Token": "[[token]] 2: expires", "Sandbox": "files", "Uptime": 12, "#,
             r#""Connections": 2, "Slots": 4, "Sessions": 1, "SessionSlots": 8, "Memory": 1000, "#,
             r#""MemoryAvailable": 2000, "MemoryTotal": 4000}"#
         )
