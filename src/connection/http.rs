@@ -7,10 +7,11 @@ use core::time::Duration;
 use heapless::String;
 
 use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
+use super::metrics;
 use super::request::Request;
 use super::stream;
 use crate::api::{self, Api, Counters, Handler, Row};
-use crate::call::{Call, Failure, Outcome, ParameterError, Parameters, ServiceList};
+use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::content::{self, Kind};
 use crate::friendcore::{Form, reply as encode};
 use crate::http::{
@@ -19,7 +20,7 @@ use crate::http::{
 };
 use crate::json::{Table, Writer};
 use crate::limits::{MESSAGE_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
-use crate::rest::{METRICS, ServerFigure};
+use crate::rest::METRICS;
 use crate::service::CheckLevel;
 use crate::ws::{Limits, SendBufferFull, Socket};
 use crate::{internal_error, rest};
@@ -33,13 +34,7 @@ const RETRY_AFTER_S: u32 = 5;
 /// Longest line about a problem of the board.
 const PROBLEM_BYTES: usize = SERVICE_NAME_BYTES + 32;
 /// Longest body of the response to a call.
-const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTES;
-
-/// Response to a request for the metrics without a session.
-const NO_SESSION: Rejection =
-    Rejection { status: 401, reason: "log in first, or send a session or a token as Authorization: Bearer" };
-/// Response to one whose metrics are longer than a response of this board.
-const TOO_LONG: Rejection = Rejection { status: 500, reason: "the metrics of all services are too long" };
+pub(super) const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTES;
 
 /// Target of a request.
 enum Route {
@@ -140,7 +135,7 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             let receive = core::mem::take(&mut connection.receive);
             let id = session.clone().and_then(|session| receive.filled().get(session));
             let id = id.and_then(|id| str::from_utf8(id).ok()).map(|id| if id.is_empty() { "-" } else { id });
-            handle_metrics(connection, id, cx);
+            metrics::handle(connection, id, cx);
             connection.receive = receive;
             connection.receive.clear();
         }
@@ -276,41 +271,6 @@ fn health_level(query: Option<&str>) -> Result<Option<CheckLevel>, Rejection> {
     let level = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("level=")));
     let unknown = Rejection { status: 400, reason: "level: expected alive or ready" };
     level.map(|level| CheckLevel::from_name(level).ok_or(unknown)).transpose()
-}
-
-/// Answers with the metrics of the services that the user may see, and for administrators with those of the server.
-#[cold]
-fn handle_metrics(connection: &mut Connection, session: Option<&str>, cx: &mut Context<'_>) {
-    if connection.is_over_share(session, cx) {
-        return reject_at_capacity(connection, cx.api, cx.http, cx.now);
-    }
-    let lent = connection.place.lent(&cx.api.accounts);
-    let identity = cx.api.accounts.identify(session.unwrap_or_default(), lent, cx.now, &*cx.platform);
-    let Some(identity) = identity else {
-        let source = connection.place.source;
-        let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
-        api::audit::refused_session(session.unwrap_or_default(), None, source, &["metrics"], api);
-        return reject(connection, &NO_SESSION, cx.http, cx.now);
-    };
-    let Context { api, platform, reply, http, now, .. } = cx;
-    let (services, rights, counters) = (&api.services, api.accounts.rights(identity), &api.counters);
-    let list = ServiceList { services, rights, first: None, now: *now };
-    let server: [ServerFigure; 5] = [
-        ("server_memory_bytes", "gauge", platform.memory().server),
-        ("server_connections", "counter", counters.accepted.into()),
-        ("server_calls", "counter", counters.calls.into()),
-        ("server_refusals", "counter", counters.refusals().into()),
-        ("server_refused_logins", "counter", counters.refused_logins.into()),
-    ];
-    let server = if api.accounts.is_admin(identity) { &server[..] } else { &[] };
-    let mut out = Writer::new(reply.get_mut(..BODY_BYTES).unwrap_or_default());
-    let written = rest::write_metrics(&mut out, list, server, &|name, pid| platform.usage(name, pid));
-    match written.and_then(|()| out.finish()) {
-        Ok(body) => respond(connection, http, *now, |room, to| {
-            http::write_call(room, 200, MediaType::Metrics, None, body, to).ok()
-        }),
-        Err(_) => reject(connection, &TOO_LONG, http, *now),
-    }
 }
 
 fn handle_call(

@@ -20,6 +20,7 @@ mod closing;
 mod events;
 mod http;
 mod machine;
+mod metrics;
 mod pending_pushes;
 mod pool;
 mod push;
