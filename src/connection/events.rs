@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::machine::{Connection, Context, Finish, HttpConfig};
-use super::{HEAD_TIMEOUT, http, push, websocket};
+use super::{HEAD_TIMEOUT, http, push, response, websocket};
 use crate::api::{self, Counters};
 use crate::call::Completion;
 use crate::http::Rejection;
@@ -55,7 +55,7 @@ impl Connection {
             } else {
                 Counters::add(&mut counters.half_requests);
                 if !broken {
-                    http::reject(self, &Rejection::TRUNCATED, cx.http, cx.now);
+                    response::reject(self, &Rejection::TRUNCATED, cx.http, cx.now);
                 }
             }
         }
@@ -71,7 +71,7 @@ impl Connection {
         let outcome = api::complete(&pending.call, completion, api);
         if self.socket.is_none() {
             if http::reply(self, outcome, cx.reply, cx.http, cx.now) == http::Reply::AtCapacity {
-                http::reject_at_capacity(self, cx.api, cx.http, cx.now);
+                response::reject_at_capacity(self, cx.api, cx.http, cx.now);
             }
         } else {
             let request_id = pending.request_id.as_deref();
@@ -149,7 +149,7 @@ impl Connection {
                 self.closing.begin(Finish::Abort, now);
             } else {
                 Counters::add(&mut counters.half_requests);
-                http::reject(self, &Rejection::TIMED_OUT, config, now);
+                response::reject(self, &Rejection::TIMED_OUT, config, now);
             }
         }
     }

@@ -8,33 +8,25 @@ use heapless::String;
 
 use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
 use super::metrics;
-use super::request::Request;
+use super::response::{BODY_BYTES, fail, reject, reject_at_capacity, respond};
 use super::stream;
-use crate::api::{self, Api, Counters, Handler, Row};
+use crate::api::{self, Counters, Handler, Row};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::content::{self, Kind};
 use crate::friendcore::{Form, reply as encode};
-use crate::http::{
-    self, ConsoleFile, ConsoleUse, Cookie, Head, MediaType, Method, Pairs, Recipient, Rejection,
-    SEND_RESERVE_BYTES,
-};
+use crate::http::{self, ConsoleFile, ConsoleUse, Cookie, Head, MediaType, Method, Pairs, Rejection};
 use crate::json::{Table, Writer};
-use crate::limits::{MESSAGE_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
-use crate::rest::METRICS;
+use crate::limits::{MESSAGE_BYTES, SERVICE_NAME_BYTES};
+use crate::rest::{self, METRICS};
 use crate::service::CheckLevel;
-use crate::ws::{Limits, SendBufferFull, Socket};
-use crate::{internal_error, rest};
+use crate::ws::{Limits, Socket};
 
 /// Prefix of the paths of calls.
 const CALLS: &str = "/system.library/";
 /// Parameters that no address may contain.
 const SECRETS: [&str; 2] = ["password", "oldpassword"];
-/// Value of `retry-after` for a client that was rejected at capacity, in seconds.
-const RETRY_AFTER_S: u32 = 5;
 /// Longest line about a problem of the board.
 const PROBLEM_BYTES: usize = SERVICE_NAME_BYTES + 32;
-/// Longest body of the response to a call.
-pub(super) const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTES;
 
 /// Target of a request.
 enum Route {
@@ -365,7 +357,7 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
     let outcome = api::handle(call, &caller, api);
     if connection.request.is_stream && matches!(outcome, Outcome::Valid) {
-        return begin_stream(connection, call.session, cx);
+        return stream::begin(connection, call.session, cx);
     }
     match reply(connection, outcome, cx.reply, cx.http, cx.now) {
         Reply::Sent => {}
@@ -377,20 +369,6 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
                 connection.auth.authenticate(identity, &cx.api.accounts);
             }
         }
-    }
-}
-
-/// Answers a request for the stream of events, whose session is valid.
-fn begin_stream(connection: &mut Connection, session: Option<&str>, cx: &mut Context<'_>) {
-    let lent = connection.place.lent(&cx.api.accounts);
-    let identity = cx.api.accounts.identify(session.unwrap_or_default(), lent, cx.now, &*cx.platform);
-    let Some(identity) = identity.filter(|identity| connection.is_admitted(*identity, cx)) else {
-        return reject_at_capacity(connection, cx.api, cx.http, cx.now);
-    };
-    match put(connection, cx.http, |room, to| http::write_stream_head(room, to).ok()) {
-        Ok(()) if connection.request.head_only => connection.closing.begin(Finish::Graceful, cx.now),
-        Ok(()) => stream::begin(connection, identity, cx),
-        Err(SendBufferFull) => connection.closing.begin(Finish::Abort, cx.now),
     }
 }
 
@@ -530,53 +508,4 @@ fn handle_upgrade(
     }
     let limits = Limits { message_bytes: MESSAGE_BYTES, binary: false, masked: true };
     connection.socket = Some(Socket::new(limits, cx.now));
-}
-
-/// Rejects a request because all slots are in use.
-pub(super) fn reject_at_capacity(
-    connection: &mut Connection,
-    api: &mut Api,
-    config: &HttpConfig,
-    now: Duration,
-) {
-    Counters::add(&mut api.counters.rejected_at_capacity);
-    reject(connection, &Rejection::AT_CAPACITY, config, now);
-}
-
-/// Reports a broken invariant in the log, and to the client.
-fn fail(connection: &mut Connection, state: &'static str, config: &HttpConfig, now: Duration) {
-    internal_error!("{}", state);
-    reject(connection, &Rejection::INTERNAL, config, now);
-}
-
-/// Rejects the request of this connection.
-pub(super) fn reject(connection: &mut Connection, rejection: &Rejection, config: &HttpConfig, now: Duration) {
-    respond(connection, config, now, |room, to| {
-        http::write_rejection(room, rejection, RETRY_AFTER_S, to).ok()
-    });
-}
-
-/// Sends the one response of this connection, and ends it.
-pub(super) fn respond(
-    connection: &mut Connection,
-    config: &HttpConfig,
-    now: Duration,
-    write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
-) {
-    let finish = if put(connection, config, write).is_ok() { Finish::Graceful } else { Finish::Abort };
-    connection.closing.begin(finish, now);
-}
-
-/// Writes the one response of this connection, or its head.
-fn put(
-    connection: &mut Connection,
-    config: &HttpConfig,
-    write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
-) -> Result<(), SendBufferFull> {
-    connection.receive.clear();
-    let Request { head_only, origin, is_rest, methods, .. } = connection.request;
-    let origin = origin.and_then(|position| config.allowed().nth(position.into()));
-    let origin = origin.map(http::without_default_port);
-    let to = Recipient { head_only, origin, reads_problems: is_rest, methods };
-    connection.send.raw(|room| write(room, to))
 }

@@ -1,7 +1,7 @@
 //! `/metrics`: the figures of services and server, for programs that collect them.
 
-use super::http::{BODY_BYTES, reject, reject_at_capacity, respond};
 use super::machine::{Connection, Context};
+use super::response::{BODY_BYTES, reject, reject_at_capacity, respond};
 use crate::api;
 use crate::call::ServiceList;
 use crate::http::{self, MediaType, Rejection};

@@ -9,7 +9,7 @@
 //! | `server` | all slots, the api, wake-ups, pushes |
 //! | `pool` | admission of proven connections, eviction of unproven ones |
 //! | `machine` | one connection: buffers, deadlines, flow control |
-//! | `http`, `request` | its request: a call, a page, or the upgrade |
+//! | `http`, `request`, `response` | its request: a call, a page, or the upgrade; its response |
 //! | `websocket`, `stream` | its messages after an upgrade; its events without one |
 //! | `reload` | a later configuration file in place of the one in force |
 //! | `auth`, `closing`, `push` | its identity; its end; pushes that are pending |
@@ -26,6 +26,7 @@ mod pool;
 mod push;
 mod reload;
 mod request;
+mod response;
 mod server;
 mod stream;
 #[cfg(test)]

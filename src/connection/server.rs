@@ -8,7 +8,7 @@ use heapless::{String, Vec};
 use super::machine::{Connection, Context, Finish, HttpConfig, State};
 use super::pool::Room;
 use super::push::{self, ServiceChange};
-use super::{OVERFLOW_SLOTS, SlotId, http, websocket};
+use super::{OVERFLOW_SLOTS, SlotId, response, websocket};
 use crate::api::{self, Accounts, Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
@@ -260,7 +260,7 @@ impl Server {
     pub fn handle_plain(&mut self, id: SlotId, now: Duration) {
         if let Some(slot) = find(&mut self.slots, id) {
             Counters::add(&mut self.api.counters.plain_on_tls);
-            http::reject(slot, &Rejection::PLAIN_ON_TLS, &self.shared.http, now);
+            response::reject(slot, &Rejection::PLAIN_ON_TLS, &self.shared.http, now);
         }
     }
 

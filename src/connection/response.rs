@@ -1,0 +1,66 @@
+//! The one response of a connection.
+
+use core::time::Duration;
+
+use super::machine::{Connection, Finish, HttpConfig};
+use super::request::Request;
+use crate::api::{Api, Counters};
+use crate::http::{self, Recipient, Rejection, SEND_RESERVE_BYTES};
+use crate::internal_error;
+use crate::limits::SEND_BYTES;
+use crate::ws::SendBufferFull;
+
+/// Value of `retry-after` for a client that was rejected at capacity, in seconds.
+const RETRY_AFTER_S: u32 = 5;
+
+/// Longest body of the response to a call.
+pub(super) const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTES;
+
+/// Rejects a request because all slots are in use.
+pub(super) fn reject_at_capacity(
+    connection: &mut Connection,
+    api: &mut Api,
+    config: &HttpConfig,
+    now: Duration,
+) {
+    Counters::add(&mut api.counters.rejected_at_capacity);
+    reject(connection, &Rejection::AT_CAPACITY, config, now);
+}
+
+/// Reports a broken invariant in the log, and to the client.
+pub(super) fn fail(connection: &mut Connection, state: &'static str, config: &HttpConfig, now: Duration) {
+    internal_error!("{}", state);
+    reject(connection, &Rejection::INTERNAL, config, now);
+}
+
+/// Rejects the request of this connection.
+pub(super) fn reject(connection: &mut Connection, rejection: &Rejection, config: &HttpConfig, now: Duration) {
+    respond(connection, config, now, |room, to| {
+        http::write_rejection(room, rejection, RETRY_AFTER_S, to).ok()
+    });
+}
+
+/// Sends the one response of this connection, and ends it.
+pub(super) fn respond(
+    connection: &mut Connection,
+    config: &HttpConfig,
+    now: Duration,
+    write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
+) {
+    let finish = if put(connection, config, write).is_ok() { Finish::Graceful } else { Finish::Abort };
+    connection.closing.begin(finish, now);
+}
+
+/// Writes the one response of this connection, or its head.
+pub(super) fn put(
+    connection: &mut Connection,
+    config: &HttpConfig,
+    write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
+) -> Result<(), SendBufferFull> {
+    connection.receive.clear();
+    let Request { head_only, origin, is_rest, methods, .. } = connection.request;
+    let origin = origin.and_then(|position| config.allowed().nth(position.into()));
+    let origin = origin.map(http::without_default_port);
+    let to = Recipient { head_only, origin, reads_problems: is_rest, methods };
+    connection.send.raw(|room| write(room, to))
+}
