@@ -30,10 +30,17 @@ pub(crate) fn executable(command: &mut Command, name: &str) -> Result<PathBuf, S
     program.map(PathBuf::from).ok_or_else(|| format!("cargo built no program '{name}'"))
 }
 
-/// A test program that cargo has built.
+/// Runs a cargo command that builds programs, and returns them all.
+pub(crate) fn programs(command: &mut Command) -> Result<Vec<Program>, String> {
+    let program =
+        |artifact: Artifact| Some(Program { name: artifact.target.name, path: artifact.executable?.into() });
+    Ok(artifacts(command)?.into_iter().filter_map(program).collect())
+}
+
+/// A program that cargo has built.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// Name of the library or the test.
+    /// Name of the program, or of the library or test of a test program.
     pub(crate) name: String,
     /// Path of the program.
     pub(crate) path: PathBuf,

@@ -19,6 +19,7 @@ mod documents;
 mod elf;
 mod emulation;
 mod flash;
+mod fuzz;
 mod image;
 mod left_out;
 mod licences;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Ok(Command::Bench(options)) => ended(bench::run(&options)),
         Ok(Command::Cycles) => ended(bench::run_cycles()),
         Ok(Command::Floods(options)) => ended(bench::run_floods(&options)),
+        Ok(Command::Soak(time)) => ended(fuzz::soak(time)),
         Ok(Command::KeepFigures) => ended(bench::keep()),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", help());
@@ -92,6 +94,7 @@ enum Command {
     Bench(bench::Options),
     Cycles,
     Floods(bench::FloodOptions),
+    Soak(std::time::Duration),
     KeepFigures,
     Log(log::Options),
     Package(package::Options),
@@ -259,6 +262,7 @@ fn command(arguments: &[String]) -> Result<Command, String> {
         ["cycles"] => Ok(Command::Cycles),
         ["bench", rest @ ..] => bench::options(rest).map(Command::Bench),
         ["floods", rest @ ..] => bench::flood_options(rest).map(Command::Floods),
+        ["soak", rest @ ..] => fuzz::soak_time(rest).map(Command::Soak),
         ["figures", "--keep"] => Ok(Command::KeepFigures),
         ["test" | "ci", options @ ..] => test_options(options),
         [name] => Ok(Command::Run(vec![step(name)?], Part::Whole)),
@@ -356,6 +360,8 @@ fn help() -> String {
              \x20     with --counts those parts that a busy machine measures as well\n\
              \x20 cycles\n\
              \x20     starts and stops of a service beside other supervisors; writes docs/benchmarks.md\n\
+             \x20 soak [--hours N]\n\
+             \x20     fuzz targets and the simulation of the server, for N hours together (1)\n\
              \x20 figures --keep\n\
              \x20     keep what the step 'figures' finds: cross/bench/figures.toml\n";
     text += "\nExit code: 0 all steps passed, 1 a step failed, 64 the command line is wrong.\n";
@@ -378,6 +384,7 @@ mod tests {
             Command::Bench(_) => Ok(vec!["bench"]),
             Command::Cycles => Ok(vec!["cycles"]),
             Command::Floods(_) => Ok(vec!["floods"]),
+            Command::Soak(_) => Ok(vec!["soak"]),
             Command::KeepFigures => Ok(vec!["keep"]),
             Command::Log(_) => Ok(vec!["log"]),
             Command::Package(_) => Ok(vec!["package"]),

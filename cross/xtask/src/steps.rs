@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::board::Board;
 use crate::part::Part::{self, Fast, Whole};
 use crate::{
-    bench, board, booted, build, checks, clock, conformance, console, emulation, image, licences, logs,
+    bench, board, booted, build, checks, clock, conformance, console, emulation, fuzz, image, licences, logs,
     notes, package, rest, run, setup, sizes,
 };
 
@@ -55,6 +55,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("packages", Whole, |_| package::check(), "packages of Debian, OpenWrt and Alpine: checked, installed, upgraded, purged, built again"),
     step("figures", Fast, |_| bench::check(), "instructions, system calls, allocations, bytes: not worse than in cross/bench/figures.toml"),
     step("floods", Whole, |_| bench::run_floods(&bench::FloodOptions::default()), "an administrator logs in beside each of eleven floods, 100 of 100 times within 2 s"),
+    step("fuzz", Whole, |_| fuzz::check(), "every fuzz target for a minute, with what earlier runs have found"),
     step("emulated", Whole, |_| emulated(), "all tests on the processors of generic-armv5 and raspberrypi-zero, in user-mode QEMU"),
     step("booted", Fast, booted::check_part, "one board booted in QEMU, and the black-box cases; whole: all of tier 1, resets, power cuts"),
 ];
