@@ -5,12 +5,18 @@
 
 use std::time::Duration;
 
+use friendlet::friendcore::chunk::Owner;
 use friendlet::friendcore::{Assembler, CHUNK_AGE, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Part, Progress};
 use friendlet::json::Writer;
 use friendlet::limits;
 use libfuzzer_sys::fuzz_target;
 
 const OWNERS: u32 = 4;
+
+/// Owner of a connection: the first one is an administrator, who has any free set.
+fn owner(connection: u32) -> Owner {
+    Owner { connection, user: None, is_admin: connection == 0 }
+}
 
 fuzz_target!(|bytes: &[u8]| {
     let mut pool = Assembler::new();
@@ -21,10 +27,11 @@ fuzz_target!(|bytes: &[u8]| {
         let [what, id, part, total, length] = *head;
         let (data, tail) = tail.split_at(usize::from(length).min(tail.len()));
         rest = tail;
-        let owner = u32::from(what >> 4) % OWNERS;
+        let connection = u32::from(what >> 4) % OWNERS;
+        let owner = owner(connection);
         match what % 8 {
             0 => now += Duration::from_secs(u64::from(length)),
-            1 => pool.drop_owner(owner),
+            1 => pool.drop_owner(connection),
             2 => {
                 if let Ok(set) = pool.lease_down(owner, data, now) {
                     leased.push(set);
@@ -58,6 +65,6 @@ fuzz_target!(|bytes: &[u8]| {
     }
     assert_eq!(pool.poll_timeout(), None);
     for _ in 0..limits::CHUNK_SETS {
-        assert!(pool.lease_down(0, b"x", now).is_ok());
+        assert!(pool.lease_down(owner(0), b"x", now).is_ok());
     }
 });
