@@ -25,6 +25,8 @@ fuzz_target!(|bytes: &[u8]| {
 #[derive(Debug, PartialEq)]
 enum Seen {
     Message(bool, Vec<u8>),
+    Ping(Vec<u8>),
+    Close(Option<u16>, Vec<u8>),
     Event(Event),
     Violation(Violation),
 }
@@ -47,6 +49,11 @@ fn events(mut bytes: &[u8], pieces: &[usize], binary: bool) -> Vec<Seen> {
                     assert!(!text || std::str::from_utf8(&message).is_ok());
                     seen.push(Seen::Message(text, message));
                 }
+                // Their places in the buffer depend on the pieces.
+                Ok(Event::Ping(range)) => seen.push(Seen::Ping(buffer.filled()[range].to_vec())),
+                Ok(Event::Close(code, range)) => {
+                    seen.push(Seen::Close(code, buffer.filled()[range].to_vec()));
+                }
                 Ok(event) => seen.push(Seen::Event(event)),
                 Err(violation) => {
                     assert!(violation.reason().len() <= 123);
@@ -55,7 +62,7 @@ fn events(mut bytes: &[u8], pieces: &[usize], binary: bool) -> Vec<Seen> {
             }
         }
     }
-    let end = |seen: &Seen| matches!(seen, Seen::Violation(_) | Seen::Event(Event::Close(..)));
+    let end = |seen: &Seen| matches!(seen, Seen::Violation(_) | Seen::Close(..));
     assert!(seen.iter().rev().skip(1).all(|seen| !end(seen)), "something follows the end");
     seen
 }
