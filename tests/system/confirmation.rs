@@ -208,6 +208,9 @@ fn change_is_gone_with_its_notice_when_the_server_is_killed_while_services_stop_
     assert_eq!(written(&server), file.clone() + &added("edited"));
     fs::write(server.config_file(), file).unwrap();
     assert!(post(&server, "reload", ADMIN, "").contains("\"ok\""));
+    // A thread removes it after the answer.
+    let mark = server.directory().file("state/unconfirmed");
+    until("the mark of the change is removed", || !fs::exists(&mark).unwrap());
     for _ in 0..2 {
         assert!(!server.call("board/status").contains("not confirmed"));
         server.crash();
