@@ -100,6 +100,13 @@ crate::limits::limits! {
     /// most as many as are free.
     SHARED_RUNS: usize = if SERVICE_COMMAND_RUNS > 1 { SERVICE_COMMAND_RUNS - 1 } else { 1 }, exceeded "answered with an error; a check waits",
         tests ["user_has_a_share_of_the_runs_and_an_administrator_the_last", "checks_leave_runs_for_named_commands"];
+    /// Time for the end of another keeper with the same table of processes.
+    KEEPER_TIME: Duration = Duration::from_secs(1), exceeded "the start fails with exit code 69",
+        tests ["table_belongs_to_one_keeper"];
+    /// Time in which the children of a keeper that was killed execute their programs, and with that release the table.
+    LAUNCH_TIME: Duration = Duration::from_secs(10), fixed "the start goes on without a table, with a notice";
+    /// Pause between two looks at its lock.
+    LOCK_PAUSE: Duration = Duration::from_millis(10), fixed "the next look";
     /// Files in `/tmp` of a service with `private_tmp`.
     PRIVATE_TMP_BYTES: usize = 8 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
     /// Servers in a row that are killed before they serve.

@@ -10,7 +10,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fmt, thread};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::slot::Slot;
-use super::{SLOTS, procfs, raw};
+use super::{KEEPER_TIME, LAUNCH_TIME, LOCK_PAUSE, SLOTS, procfs, raw};
 use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
 use crate::log::Reason;
 use crate::log::console::warning;
@@ -27,13 +27,6 @@ use crate::sys::{file, state_lock};
 
 /// Size of a record: length and bytes of the name, pid, start.
 const RECORD_BYTES: usize = 1 + SERVICE_NAME_BYTES + 4 + 8;
-
-/// Time for the end of another keeper.
-const KEEPER_TIME: Duration = Duration::from_secs(1);
-/// Time in which the children of a keeper that was killed execute their programs.
-const LAUNCH_TIME: Duration = Duration::from_secs(10);
-/// Pause between two looks at the lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Failure to open the table.
 #[derive(Debug)]
@@ -246,7 +239,9 @@ mod tests {
         let open = |path| ProcessTable::open(path, &services()).unwrap();
         let (first, left) = open(Some(&path));
         assert!(first.file.is_some() && left.is_empty());
+        let begun = Instant::now();
         let error = ProcessTable::open(Some(&path), &services()).unwrap_err();
+        assert!(begun.elapsed() >= KEEPER_TIME);
         assert!(matches!(error, TableError::InUse(_, pid) if pid == std::process::id()), "{error:?}");
         drop(first);
         assert!(open(Some(&path)).0.file.is_some());
