@@ -101,9 +101,7 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             let parts = [path, query, body, session.unwrap_or_default()];
             match receive.filled_mut().get_disjoint_mut(parts) {
                 Ok([path, query, body, session]) if is_rest => {
-                    // No session has this id. No id at all would be the identity that the connection lends.
-                    let session = str::from_utf8(session).ok().filter(|session| !session.is_empty());
-                    let session = has_session.then_some(session.unwrap_or("-"));
+                    let session = session_of(has_session.then_some(&*session));
                     handle_resource(connection, path, query, body, session, is_post, cx);
                 }
                 Ok([path, query, body, _]) => handle_call(connection, path, query, body, is_post, cx),
@@ -125,14 +123,20 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
         }
         Route::Metrics => {
             let receive = core::mem::take(&mut connection.receive);
-            let id = session.clone().and_then(|session| receive.filled().get(session));
-            let id = id.and_then(|id| str::from_utf8(id).ok()).map(|id| if id.is_empty() { "-" } else { id });
-            metrics::handle(connection, id, cx);
+            let session = session.map(|session| receive.filled().get(session).unwrap_or_default());
+            metrics::handle(connection, session_of(session), cx);
             connection.receive = receive;
             connection.receive.clear();
         }
         Route::Options => respond(connection, cx.http, cx.now, |room, to| http::write_options(room, to).ok()),
     }
+}
+
+/// Session in a field of the head. An empty one is an id that no session has: without any id, a call is one of the
+/// identity that the connection lends.
+fn session_of(field: Option<&[u8]>) -> Option<&str> {
+    let session = str::from_utf8(field?).ok().filter(|session| !session.is_empty());
+    Some(session.unwrap_or("-"))
 }
 
 /// Parses the head of the request, and finds its target; `None` while it is incomplete.
@@ -364,8 +368,7 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
         Reply::AtCapacity => reject_at_capacity(connection, cx.api, cx.http, cx.now),
         Reply::Pending => {
             let session = call.session.unwrap_or_default();
-            let lent = connection.place.lent(&cx.api.accounts);
-            if let Some(identity) = cx.api.accounts.identify(session, lent, cx.now, &*cx.platform) {
+            if let Some(identity) = connection.place.identify(session, cx) {
                 connection.auth.authenticate(identity, &cx.api.accounts);
             }
         }
@@ -486,8 +489,7 @@ fn handle_upgrade(
     };
     let session = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
     let session = session.unwrap_or_default();
-    let lent = connection.place.lent(&cx.api.accounts);
-    let identity = cx.api.accounts.identify(session, lent, cx.now, &*cx.platform);
+    let identity = connection.place.identify(session, cx);
     if identity.is_none() {
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
         api::audit::refused_session(session, None, connection.place.source, &["upgrade"], api);

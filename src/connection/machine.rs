@@ -162,6 +162,11 @@ impl Place {
     pub(super) fn lent(&self, accounts: &Accounts) -> Option<Identity> {
         self.local.map(Identity::Local).or_else(|| accounts.of_key(self.key.as_ref()?))
     }
+
+    /// Owner of a session id; [`lent`](Self::lent) for an empty one.
+    pub(super) fn identify(&self, session: &str, cx: &mut Context<'_>) -> Option<Identity> {
+        cx.api.accounts.identify(session, self.lent(&cx.api.accounts), cx.now, &*cx.platform)
+    }
 }
 
 /// Flow control of one connection.
@@ -302,18 +307,9 @@ impl Connection {
     pub(super) fn is_over_share(&self, session: Option<&str>, cx: &mut Context<'_>) -> bool {
         self.proof().is_none()
             && cx.room.is_scarce()
-            && cx
-                .api
-                .accounts
-                .identify(
-                    session.unwrap_or_default(),
-                    self.place.lent(&cx.api.accounts),
-                    cx.now,
-                    &*cx.platform,
-                )
-                .is_some_and(|identity| {
-                    cx.room.has_share(identity.user()) && !cx.api.accounts.is_admin(identity)
-                })
+            && self.place.identify(session.unwrap_or_default(), cx).is_some_and(|identity| {
+                cx.room.has_share(identity.user()) && !cx.api.accounts.is_admin(identity)
+            })
     }
 
     /// Frees the slot for another connection at once. A socket gets a closing frame if its peer reads.

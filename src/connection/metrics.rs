@@ -20,9 +20,7 @@ pub(super) fn handle(connection: &mut Connection, session: Option<&str>, cx: &mu
     if connection.is_over_share(session, cx) {
         return reject_at_capacity(connection, cx.api, cx.http, cx.now);
     }
-    let lent = connection.place.lent(&cx.api.accounts);
-    let identity = cx.api.accounts.identify(session.unwrap_or_default(), lent, cx.now, &*cx.platform);
-    let Some(identity) = identity else {
+    let Some(identity) = connection.place.identify(session.unwrap_or_default(), cx) else {
         let source = connection.place.source;
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
         api::audit::refused_session(session.unwrap_or_default(), None, source, &["metrics"], api);

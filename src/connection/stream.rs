@@ -8,8 +8,7 @@ use crate::ws::{SendBufferFull, Socket};
 /// Begins the stream for this valid session, with the state of every service and check that its user may see. A client
 /// that connects again thus misses nothing, and events need no numbers.
 pub(super) fn begin(connection: &mut Connection, session: Option<&str>, cx: &mut Context<'_>) {
-    let lent = connection.place.lent(&cx.api.accounts);
-    let identity = cx.api.accounts.identify(session.unwrap_or_default(), lent, cx.now, &*cx.platform);
+    let identity = connection.place.identify(session.unwrap_or_default(), cx);
     let Some(identity) = identity.filter(|identity| connection.is_admitted(*identity, cx)) else {
         return reject_at_capacity(connection, cx.api, cx.http, cx.now);
     };

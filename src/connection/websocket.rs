@@ -129,8 +129,7 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
     // After the call, because a login or a logout may have opened or ended the session.
     if connection.auth.is_due()
         && let session = request.call.session.unwrap_or_default()
-        && let lent = connection.place.lent(&cx.api.accounts)
-        && let Some(identity) = cx.api.accounts.identify(session, lent, cx.now, &*cx.platform)
+        && let Some(identity) = connection.place.identify(session, cx)
         && connection.is_admitted(identity, cx)
     {
         connection.auth.authenticate(identity, &cx.api.accounts);
@@ -140,8 +139,7 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
 /// Binds the socket to a session. An unknown session is ignored without an answer, as in Friend Core.
 /// The deadline for a valid one stays. An empty one binds the socket to the identity that its connection lends.
 fn bind(connection: &mut Connection, form: Form, session: &str, cx: &mut Context<'_>) {
-    let lent = connection.place.lent(&cx.api.accounts);
-    let Some(identity) = cx.api.accounts.identify(session, lent, cx.now, &*cx.platform) else {
+    let Some(identity) = connection.place.identify(session, cx) else {
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
         api::audit::refused_session(session, None, connection.place.source, &["con"], api);
         return;

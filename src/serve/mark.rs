@@ -64,7 +64,7 @@ pub(super) fn read(state_dir: &Path, config: &Path, is_unconfirmed: bool) -> Lef
     let path = path(state_dir);
     let line = match file::read_regular_text(&path, LINE_BYTES) {
         Err(error) if error.is_missing() && file::is_absent(&path) => {
-            return Left { notice: is_unconfirmed.then(|| notice(None)), ..Left::default() };
+            return Left { notice: is_unconfirmed.then(|| notice(None, IS_BACK)), ..Left::default() };
         }
         // One that is damaged says as much.
         line => line.unwrap_or_default(),
@@ -75,20 +75,23 @@ pub(super) fn read(state_dir: &Path, config: &Path, is_unconfirmed: bool) -> Lef
     });
     let Some((change, digest, by)) = words else {
         clear(state_dir);
-        return Left { notice: Some(notice(None)), ..Left::default() };
+        return Left { notice: Some(notice(None, IS_BACK)), ..Left::default() };
     };
     let is_written = |text: String| Digest::of(text.as_bytes()).text() == digest;
     let is_confirmed = file::read_content(config, CONFIG_BYTES).is_ok_and(is_written);
     if is_confirmed && !is_unconfirmed {
         clear(state_dir);
     }
-    let notice = (!is_confirmed).then(|| notice(Some((change, by))));
+    let notice = (!is_confirmed).then(|| notice(Some((change, by)), IS_BACK));
     Left { change: Some(change), is_confirmed, notice }
 }
 
-/// Notice of a change that ended with an earlier server.
-fn notice(change: Option<(u64, &str)>) -> ChangeNotice {
-    let rest = "was not confirmed: the earlier one is back";
+/// End of a change that was not confirmed, unless the file was read again.
+pub(super) const IS_BACK: &str = "the earlier one is back";
+
+/// Notice of a change that was not confirmed: its number and its administrator, where they are known, and how it ended.
+pub(super) fn notice(change: Option<(u64, &str)>, end: &str) -> ChangeNotice {
+    let rest = format_args!("was not confirmed: {end}");
     match change {
         Some((change, by)) => {
             config::one_line(format_args!("change {change} of the configuration by {by} {rest}"))

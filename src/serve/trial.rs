@@ -7,12 +7,11 @@ use super::certificate::InUse;
 use super::change::Page;
 use super::core::Core;
 use super::later::{Beside, Later};
-use super::mark::{ChangeNotice, Left};
+use super::mark::{self, ChangeNotice, Left};
 use super::reload::Unconfirmed;
 use super::reloads::Effect;
 use crate::api::Trial;
 use crate::call::{Change, Completion, ConfigurationPage, Unconfirmed as Answer};
-use crate::config;
 use crate::keeper::Force;
 use crate::session::{UserLevel, Users};
 use crate::{error, info, log, warning};
@@ -217,7 +216,7 @@ impl Core {
         self.system.reloader().end_trial(None);
         log::set_level(level);
         self.reloads.returning = Some((earlier, false));
-        self.reloads.notice = Some((config_error, notice(&trial, "the earlier one is back")));
+        self.reloads.notice = Some((config_error, notice(&trial, mark::IS_BACK)));
     }
 
     /// Puts the earlier configuration in force: its settings at once, its services when those that stop have ended.
@@ -254,9 +253,7 @@ impl Core {
             Err(errors) => error!("configuration: cannot return to the earlier one: {}", errors),
         }
     }
-}
 
-impl Core {
     /// Continues what an earlier server has left: a change that ended with it or is confirmed, and a reload.
     pub(super) fn continue_earlier(&mut self, left: Left, is_unconfirmed: bool, is_reloading: bool) {
         self.reloads.marked = left.change;
@@ -277,10 +274,7 @@ impl Core {
     }
 }
 
-/// Notice of a change that was not confirmed.
-fn notice(trial: &Trial, result: &str) -> ChangeNotice {
-    config::one_line(format_args!(
-        "change {} of the configuration by {} was not confirmed: {}",
-        trial.change, trial.by, result
-    ))
+/// Notice of a trial that was not confirmed.
+fn notice(trial: &Trial, end: &str) -> ChangeNotice {
+    mark::notice(Some((trial.change, &trial.by)), end)
 }

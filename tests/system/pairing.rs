@@ -229,7 +229,7 @@ fn pairing_works_over_rest_and_refuses_other_pages() {
     assert_eq!(send("user/pair", "", r#"{"deviceid":"hall"}"#).status, 200);
     let list = send("services", "", "");
     assert!(list.status == 200 && list.body.contains("allowed"), "{list:?}");
-    // A browser shows the certificate to the server whoever has written the page.
+    // A browser sends the certificate with requests of every page.
     for fields in ["Origin: https://other.example\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
         assert_eq!(send("services", fields, "").status, 403, "{fields}");
     }

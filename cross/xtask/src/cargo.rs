@@ -32,9 +32,11 @@ pub(crate) fn executable(command: &mut Command, name: &str) -> Result<PathBuf, S
 
 /// Runs a cargo command that builds programs, and returns them all.
 pub(crate) fn programs(command: &mut Command) -> Result<Vec<Program>, String> {
-    let program =
-        |artifact: Artifact| Some(Program { name: artifact.target.name, path: artifact.executable?.into() });
     Ok(artifacts(command)?.into_iter().filter_map(program).collect())
+}
+
+fn program(artifact: Artifact) -> Option<Program> {
+    Some(Program { name: artifact.target.name, path: artifact.executable?.into() })
 }
 
 /// A program that cargo has built.
@@ -50,8 +52,6 @@ pub(crate) struct Program {
 /// programs that tests start are not among them.
 pub(crate) fn test_programs(command: &mut Command) -> Result<Vec<Program>, String> {
     let tests = artifacts(command)?.into_iter().filter(|artifact| artifact.profile.test);
-    let program =
-        |artifact: Artifact| Some(Program { name: artifact.target.name, path: artifact.executable?.into() });
     Ok(tests.filter_map(program).collect())
 }
 

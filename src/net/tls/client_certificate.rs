@@ -1,5 +1,5 @@
 //! Verification of clients' certificates: those of an authority, or without one any whose key has signed the handshake.
-//! Whom a key proves is decided by the server
+//! The server decides which user a key belongs to
 //! ([`Endpoint::handle_client_key`](crate::net::Endpoint::handle_client_key)).
 
 use core::cell::Cell;
