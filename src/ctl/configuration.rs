@@ -181,9 +181,12 @@ fn set(
         }
         Err(failure) => {
             let left = (begin + time).saturating_duration_since(Instant::now()).as_secs();
+            // A server that has ended meanwhile has it at once.
             let then = match left {
                 0 => "the earlier configuration is back".to_owned(),
-                _ => format!("the earlier configuration is back in {left} s, unless it is confirmed"),
+                _ => format!(
+                    "the earlier configuration is back in {left} s at the latest, unless it is confirmed"
+                ),
             };
             let text = format!("the change is not confirmed: {}\n{then}", failure.text);
             Err(failure.with_text(text))

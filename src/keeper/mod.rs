@@ -104,7 +104,8 @@ crate::limits::limits! {
     KEEPER_TIME: Duration = Duration::from_secs(1), exceeded "the start fails with exit code 69",
         tests ["table_belongs_to_one_keeper"];
     /// Time in which the children of a keeper that was killed execute their programs, and with that release the table.
-    LAUNCH_TIME: Duration = Duration::from_secs(10), fixed "the start goes on without a table, with a notice";
+    LAUNCH_TIME: Duration = Duration::from_secs(10), exceeded "the start goes on without a table, with a notice",
+        tests ["table_that_a_process_keeps_is_waited_for_and_then_left"];
     /// Pause between two looks at its lock.
     LOCK_PAUSE: Duration = Duration::from_millis(10), fixed "the next look";
     /// Files in `/tmp` of a service with `private_tmp`.

@@ -89,6 +89,7 @@ impl ProcessTable {
         let opened =
             Self::open_file(path).map_err(|error| TableError::Problem(problem(&Reason::from(&error))))?;
         let begun = Instant::now();
+        let mut is_reported = false;
         loop {
             match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
@@ -103,6 +104,10 @@ impl ProcessTable {
                     || TableError::Problem(problem(&"a process that starts has it")),
                     |pid| TableError::InUse(path.to_owned(), pid),
                 ));
+            }
+            if !is_reported && begun.elapsed() >= KEEPER_TIME {
+                warning!("{}: waiting for programs that an earlier keeper is starting", path.display());
+                is_reported = true;
             }
             thread::sleep(LOCK_PAUSE);
         }
@@ -246,6 +251,22 @@ mod tests {
         drop(first);
         assert!(open(Some(&path)).0.file.is_some());
         assert!(open(None).0.file.is_none());
+    }
+
+    #[test]
+    fn table_that_a_process_keeps_is_waited_for_and_then_left() {
+        crate::log::set_level(crate::log::Level::Off);
+        let directory = TestDirectory::new("process-table-kept");
+        let path = directory.0.join("ctl.processes");
+        // The lock of a process that has ended, in the open file that it shared with another.
+        let kept = ProcessTable::open_file(&path).unwrap();
+        let keeper = Command::new("flock").arg("0").stdin(kept.try_clone().unwrap()).status();
+        assert!(keeper.unwrap().success());
+        let begun = Instant::now();
+        let problem = ProcessTable::open(Some(&path), &services()).unwrap_err();
+        let TableError::Problem(problem) = problem else { panic!("{problem:?}") };
+        assert!(problem.ends_with("a process that starts has it"), "{problem}");
+        assert!((LAUNCH_TIME..LAUNCH_TIME * 2).contains(&begun.elapsed()));
     }
 
     /// Asserts that a table with a running process in it counts, or that it is set aside after `change`.

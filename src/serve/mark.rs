@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::ReloadFiles;
 use super::later::Later;
@@ -18,9 +19,12 @@ pub(super) type ChangeNotice = heapless::String<NOTICE_BYTES>;
 const FILE: &str = "unconfirmed";
 /// Bytes of its line at most: number of the change, digest of its text, name of the administrator.
 const LINE_BYTES: usize = 256;
+/// Held by the thread that replaces or removes it: a new change keeps its mark when that of an earlier one is removed.
+static CHANGES: Mutex<()> = Mutex::new(());
 
 /// Writes the mark of a change with this text, before the change is in force.
 pub(super) fn write(state_dir: &Path, change: u64, text: &str, by: &str) {
+    let _changes = CHANGES.lock().unwrap_or_else(PoisonError::into_inner);
     let line = format!("{change} {} {by}\n", Digest::of(text.as_bytes()));
     if let Err(error) = file::write_atomic(&path(state_dir), line.as_bytes(), 0o600) {
         warning!(
@@ -33,6 +37,7 @@ pub(super) fn write(state_dir: &Path, change: u64, text: &str, by: &str) {
 
 /// Removes the mark of this change: the server itself has reported its end, or it is confirmed.
 pub(super) fn remove(state_dir: &Path, change: u64) {
+    let _changes = CHANGES.lock().unwrap_or_else(PoisonError::into_inner);
     let is_of = |line: String| line.split(' ').next() == Some(&change.to_string());
     if file::read_regular_text(&path(state_dir), LINE_BYTES).is_ok_and(is_of) {
         clear(state_dir);
@@ -48,6 +53,8 @@ pub(super) struct Left {
     pub(super) is_confirmed: bool,
     /// Notice of its end, unless it is confirmed.
     pub(super) notice: Option<ChangeNotice>,
+    /// The mark is of no more use.
+    is_spent: bool,
 }
 
 impl Left {
@@ -56,10 +63,17 @@ impl Left {
         let later = self.is_confirmed.then(|| Later::read(files, state_dir).ok()).flatten()?;
         Some(later.config.listen.address)
     }
+
+    /// Removes a mark that is of no more use, once this server has the state directory for itself.
+    pub(super) fn clear(&self, state_dir: &Path) {
+        if self.is_spent {
+            clear(state_dir);
+        }
+    }
 }
 
 /// Reads the mark that an earlier server has left. `is_unconfirmed`: the keeper knows of a change, whether it could be marked
-/// or not. The mark stays, unless it is of no more use.
+/// or not. Changes no file.
 pub(super) fn read(state_dir: &Path, config: &Path, is_unconfirmed: bool) -> Left {
     let path = path(state_dir);
     let line = match file::read_regular_text(&path, LINE_BYTES) {
@@ -74,16 +88,13 @@ pub(super) fn read(state_dir: &Path, config: &Path, is_unconfirmed: bool) -> Lef
         Some((change.parse().ok()?, digest, by))
     });
     let Some((change, digest, by)) = words else {
-        clear(state_dir);
-        return Left { notice: Some(notice(None, IS_BACK)), ..Left::default() };
+        return Left { notice: Some(notice(None, IS_BACK)), is_spent: true, ..Left::default() };
     };
     let is_written = |text: String| Digest::of(text.as_bytes()).text() == digest;
     let is_confirmed = file::read_content(config, CONFIG_BYTES).is_ok_and(is_written);
-    if is_confirmed && !is_unconfirmed {
-        clear(state_dir);
-    }
+    let is_spent = is_confirmed && !is_unconfirmed;
     let notice = (!is_confirmed).then(|| notice(Some((change, by)), IS_BACK));
-    Left { change: Some(change), is_confirmed, notice }
+    Left { change: Some(change), is_confirmed, notice, is_spent }
 }
 
 /// End of a change that was not confirmed, unless the file was read again.
@@ -127,6 +138,7 @@ mod tests {
     /// Content of the mark: whether the change is confirmed, and the notice.
     fn read(directory: &TestDirectory, is_unconfirmed: bool) -> (bool, Option<String>) {
         let left = super::read(&directory.0, &directory.0.join("f.toml"), is_unconfirmed);
+        left.clear(&directory.0);
         (left.is_confirmed, left.notice.map(|notice| notice.to_string()))
     }
 

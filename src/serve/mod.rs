@@ -254,6 +254,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let address = network.address().map_err(|error| StartError::system("no address", error))?;
     let (slots, few) = descriptors::reserve(&config, falls_back)?;
     let mut state = State::open(state_dir, falls_back)?;
+    left.clear(state_dir);
     state.notices.extend(few);
     let owner = rustix::process::geteuid().as_raw();
     // Before the first thread, which gives it to those that it starts, and before the first byte of a stranger.
@@ -296,6 +297,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let mut enabled = EnabledFile::new(state_dir);
     let mut services = supervisor(std::mem::take(&mut config.services), &mut enabled, &mut state)?;
     services.inherit(link.inherited.services(), clock.now());
+    state.recall(&[&own_files::STATE[..], &own_files::PAIR].concat());
     state.report(&mut board.notice);
     let conditions = Rc::new(ConditionWatch::new(clock));
     conditions
@@ -417,7 +419,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
 /// milliseconds later, and has the port.
 fn await_predecessor(state_dir: &Path) {
     let begun = Instant::now();
-    while state_lock::holder_of(state_dir).is_some() && begun.elapsed() < PREDECESSOR_TIME {
+    while state_lock::is_in_use(state_dir) && begun.elapsed() < PREDECESSOR_TIME {
         std::thread::sleep(PREDECESSOR_PAUSE);
     }
 }

@@ -21,6 +21,8 @@ pub(super) const STATE: [&str; 6] = [
     PASSWORDS_FILE,
     certificate::TEMPORARY,
 ];
+/// Certificate and key that the server makes.
+pub(super) const PAIR: [&str; 2] = ["tls/certificate.pem", "tls/key.pem"];
 /// Stack of the thread that looks for the directories of logs.
 const LOOK_STACK_BYTES: usize = 64 * 1024;
 

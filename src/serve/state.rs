@@ -7,7 +7,7 @@ use super::StartError;
 use crate::config::{self, NOTICE_BYTES};
 use crate::log::Reason;
 use crate::log::console::error;
-use crate::sys::file::{self, FileError};
+use crate::sys::file::{self, BROKEN, FileError, with_suffix};
 use crate::sys::state_file::Notices;
 use crate::sys::state_lock::{LockError, StateLock};
 
@@ -51,6 +51,22 @@ impl<'s> State<'s> {
             }
         }
         Ok(state)
+    }
+
+    /// Adds the damage that earlier starts found in these files: a server may end before an administrator has read its
+    /// notice.
+    pub(super) fn recall(&mut self, names: &[&str]) {
+        for name in names {
+            let path = self.dir.join(name);
+            let text = path.display().to_string();
+            let is_known = self.notices.iter().any(|notice| notice.contains(&text));
+            let is_aside = |suffix: &&&str| !file::is_absent(&with_suffix(&path, suffix));
+            if let (Some(suffix), false) = (BROKEN.iter().find(is_aside), is_known) {
+                self.notices.push(format!(
+                    "{text} was damaged at an earlier start; delete the {suffix} beside it to end this notice"
+                ));
+            }
+        }
     }
 
     /// Handles a file that could not be written.
@@ -101,6 +117,7 @@ fn in_use(dir: &Path, holder: Option<u32>) -> StartError {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs;
     use std::path::PathBuf;
     use std::sync::MutexGuard;
 
@@ -126,5 +143,32 @@ pub(super) mod tests {
         pub(in crate::serve) fn open(&self, falls_back: bool) -> Result<State<'_>, StartError> {
             State::open(&self.0.0, falls_back)
         }
+    }
+
+    #[test]
+    fn damage_is_in_the_notice_of_each_server_until_what_was_set_aside_is_deleted() {
+        let dir = StateDirectory::new("recalled");
+        let notice = |own: &[&str]| {
+            let mut state = dir.open(false).unwrap();
+            state.notices.extend(own.iter().map(|own| format!("{}{own}", dir.path("").display())));
+            let mut notice = None;
+            state.recall(&["admin.toml", "passwords", "tls/key.pem"]);
+            state.report(&mut notice);
+            notice.map(|notice| notice.replace(&dir.path("").display().to_string(), "")).unwrap_or_default()
+        };
+        assert_eq!(notice(&[]), "");
+        fs::write(dir.path("passwords.broken"), "").unwrap();
+        fs::create_dir_all(dir.path("tls/key.pem.broken.1")).unwrap();
+        let rest = "to end this notice";
+        let passwords =
+            format!("passwords was damaged at an earlier start; delete the .broken beside it {rest}");
+        let key =
+            format!("tls/key.pem was damaged at an earlier start; delete the .broken.1 beside it {rest}");
+        for _ in 0..2 {
+            assert_eq!(notice(&[]), format!("{passwords}; {key}"));
+        }
+        assert_eq!(notice(&["passwords: empty"]), format!("passwords: empty; {key}"));
+        fs::remove_file(dir.path("passwords.broken")).unwrap();
+        assert_eq!(notice(&[]), key);
     }
 }

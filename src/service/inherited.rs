@@ -23,8 +23,17 @@ pub struct Memo {
     pub is_busy: bool,
     /// Fault for which the server ended the latest run. [`EndReason::Stopped`]: which one it was is not known.
     pub fault: Option<EndReason>,
-    /// Place in `requires` of the service whose failure is the reason of its end.
-    pub required: Option<u8>,
+    /// Required service that is the reason of its end.
+    pub required: Option<Requirement>,
+}
+
+/// Service that another one requires, and that is the reason of its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Requirement {
+    /// Place in `requires`.
+    pub index: u8,
+    /// It does not run, or else is not ready in time.
+    pub is_down: bool,
 }
 
 /// Bits of a memo beside the number of its state. A number without the last one is none.
@@ -35,7 +44,7 @@ const FAULT: u32 = 1 << 6;
 const KNOWN: u32 = 1 << 7;
 const BUSY: u32 = 1 << 8;
 /// First bits of the kind of the fault (1: watchdog, 2: longest run, 3: health check), of the number of the check, and of
-/// the place in `requires` plus one.
+/// the place in `requires` plus one. A kind without a fault: the required service is not ready, rather than down.
 const KIND: u32 = 9;
 const CHECK: u32 = 11;
 const REQUIRED: u32 = 17;
@@ -61,9 +70,10 @@ impl Memo {
             Some(EndReason::Watchdog) => (1, 0),
             Some(EndReason::MaxRuntime) => (2, 0),
             Some(EndReason::Unhealthy(check)) => (3, check.index() as u32),
-            _ => (0, 0),
+            Some(_) => (0, 0),
+            None => (u32::from(self.required.is_some_and(|required| !required.is_down)), 0),
         };
-        let required = self.required.map_or(0, |place| u32::from(place) + 1);
+        let required = self.required.map_or(0, |required| u32::from(required.index) + 1);
         self.state as u32
             | flag(self.is_wanted, WANTED)
             | flag(self.is_ready, READY)
@@ -80,7 +90,8 @@ impl Memo {
     pub fn decode(number: u32) -> Option<Self> {
         let state = State::ALL.into_iter().find(|state| *state as u32 == number & (WANTED - 1))?;
         let has = |flag| number & flag != 0;
-        let fault = match number >> KIND & 3 {
+        let kind = number >> KIND & 3;
+        let fault = match kind {
             1 => EndReason::Watchdog,
             2 => EndReason::MaxRuntime,
             3 => CheckId::from_index((number >> CHECK & 63) as usize)
@@ -94,7 +105,9 @@ impl Memo {
             is_by_policy: has(BY_POLICY),
             is_busy: has(BUSY),
             fault: has(FAULT).then_some(fault),
-            required: (number >> REQUIRED & 127).checked_sub(1).map(|place| place as u8),
+            required: (number >> REQUIRED & 127)
+                .checked_sub(1)
+                .map(|place| Requirement { index: place as u8, is_down: has(FAULT) || kind == 0 }),
         };
         has(KNOWN).then_some(memo)
     }
@@ -171,7 +184,14 @@ mod tests {
             for flags in 0..16 {
                 let [is_wanted, is_ready, is_by_policy, is_busy] = [1, 2, 4, 8].map(|flag| flags & flag != 0);
                 for fault in faults {
-                    for required in [None, Some(0), Some(SERVICES as u8 - 1)] {
+                    let required_of = |(index, is_down)| Requirement { index, is_down };
+                    let last = SERVICES as u8 - 1;
+                    // One that is late is the reason before a run, which has no fault.
+                    let is_late = fault.is_some();
+                    for required in
+                        [None, Some((0, true)), Some((last, true)), Some((0, is_late)), Some((last, is_late))]
+                    {
+                        let required = required.map(required_of);
                         let memo =
                             Memo { state, is_wanted, is_ready, is_by_policy, is_busy, fault, required };
                         let number = memo.encode();

@@ -79,7 +79,7 @@ pub use condition::{AllConditions, CONDITION_BYTES, Condition, Conditions};
 pub use endpoint::Endpoint;
 pub use exit::{EndReason, Exit, LastExit, PastRun, PreStartFailure};
 pub use id::{CheckId, ServiceId};
-pub use inherited::{Ended, Inherited, InheritedProcess, Memo};
+pub use inherited::{Ended, Inherited, InheritedProcess, Memo, Requirement};
 pub use kind::{READY_DESCRIPTORS, ReadyCheck, ServiceKind};
 pub use notice::{Notice, StatusText};
 pub use output_file::OutputFile;

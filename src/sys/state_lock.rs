@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 /// Lock that is held until this is dropped, or its process ends.
 #[derive(Debug)]
@@ -41,7 +42,17 @@ pub fn holder_of(directory: &Path) -> Option<u32> {
     let opened = open_directory(directory).ok()?;
     let holder = holder(&opened)?;
     // An inode with that number may be one of another file system. Only then is this lock granted, for a moment.
-    (flock(&opened, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)).then_some(holder)
+    is_locked(&opened).then_some(holder)
+}
+
+/// Returns true if a process has the lock of a directory, be it a child of one that was killed. Otherwise the lock is
+/// granted for a moment.
+pub fn is_in_use(directory: &Path) -> bool {
+    open_directory(directory).is_ok_and(|opened| is_locked(&opened))
+}
+
+fn is_locked(opened: &File) -> bool {
+    flock(opened, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
 }
 
 /// Opens a directory. A pipe in its place would have its reader wait for ever.
@@ -54,7 +65,10 @@ fn open_directory(path: &Path) -> io::Result<File> {
 /// another one has its descriptor.
 pub fn holder(file: &File) -> Option<u32> {
     let inode = file.metadata().ok()?.ino().to_string();
-    holder_in(&fs::read_to_string("/proc/locks").ok()?, &inode)
+    let holder = holder_in(&fs::read_to_string("/proc/locks").ok()?, &inode)?;
+    // The kernel reports one that has ended, too, but not to processes in a namespace of their own.
+    let pid = Pid::from_raw(holder.cast_signed())?;
+    (test_kill_process(pid) != Err(Errno::SRCH)).then_some(holder)
 }
 
 /// Finds `N: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF`.
@@ -80,11 +94,21 @@ mod tests {
         let second = StateLock::new(&directory.0).unwrap_err();
         let LockError::InUse(holder) = second else { panic!("{second:?}") };
         assert_eq!(holder, Some(std::process::id()));
-        assert_eq!(holder_of(&directory.0), holder);
+        assert_eq!((holder_of(&directory.0), is_in_use(&directory.0)), (holder, true));
         drop(first);
-        assert_eq!(holder_of(&directory.0), None);
+        assert_eq!((holder_of(&directory.0), is_in_use(&directory.0)), (None, false));
         assert!(StateLock::new(&directory.0).is_ok());
         assert!(matches!(StateLock::new(&directory.0.join("none")), Err(LockError::Io(_))));
+    }
+
+    /// Its number was that of the holder, in the first namespace of processes.
+    #[test]
+    fn process_that_has_ended_is_not_the_holder() {
+        let directory = TestDirectory::new("lock-ended");
+        let opened = open_directory(&directory.0).unwrap();
+        let ended = std::process::Command::new("flock").arg("0").stdin(opened.try_clone().unwrap()).status();
+        assert!(ended.unwrap().success());
+        assert_eq!((holder_of(&directory.0), is_in_use(&directory.0)), (None, true));
     }
 
     /// It waited for ever for a writer.

@@ -204,7 +204,8 @@ impl Supervisor {
                 }
             }
             Next::Start if !self.is_shutting_down => {
-                entry.restarts = entry.restarts.saturating_add(1);
+                // A start that was killed with its server, or by a command, begins again: nothing has run.
+                entry.restarts = entry.restarts.saturating_add(u32::from(!is_cancelled));
                 entry.reset_back_off();
                 self.spawn(service, reason, now);
             }

@@ -20,7 +20,7 @@ use super::super::table::bit;
 use super::super::transition::{Event, Phase};
 use super::super::{
     EndReason, Ended, Exit, Inherited, InheritedProcess, KILL_TIMEOUT, LastExit, Memo, PreStartFailure,
-    ProcessEvent, Program, ServiceId, SpawnError, State,
+    ProcessEvent, Program, Requirement, ServiceId, SpawnError, State,
 };
 use super::Supervisor;
 use crate::info;
@@ -141,8 +141,8 @@ impl Supervisor {
         let has_failed = matches!(memo.state, State::Failed | State::Stopped);
         let entry = &mut self.entries[service.index()];
         entry.program = program;
-        if let Some(index) = memo.required.filter(|_| has_failed) {
-            entry.last_exit = LastExit::Required { index, is_down: true };
+        if let Some(Requirement { index, is_down }) = memo.required.filter(|_| has_failed) {
+            entry.last_exit = LastExit::Required { index, is_down };
         }
         let has_rest =
             matches!(process, InheritedProcess::Ending { .. } | InheritedProcess::Killed { pid: 0 });
@@ -161,7 +161,7 @@ impl Supervisor {
         let fault = memo.fault.map(|fault| if is_own(fault) { fault } else { EndReason::Stopped });
         let requires = self.spec(service).map_or(&[][..], |spec| &spec.requires);
         let required = memo.required.filter(|_| memo.state == State::Stopping);
-        let required = required.and_then(|place| requires.get(usize::from(place)));
+        let required = required.and_then(|required| requires.get(usize::from(required.index)));
         let failed_with = required.and_then(|name| self.table.find(name));
         let entry = &mut self.entries[service.index()];
         (entry.fault, entry.failed_with) = (fault, failed_with);
@@ -300,8 +300,8 @@ impl Supervisor {
         None
     }
 
-    /// Place in `requires` of the service whose failure ends this one, or has ended it.
-    fn failed_requirement(&self, service: ServiceId) -> Option<u8> {
+    /// The required service that ends this one, or for which it does not run.
+    fn failed_requirement(&self, service: ServiceId) -> Option<Requirement> {
         let entry = &self.entries[service.index()];
         let reason = match (entry.failed_with, entry.phase) {
             (Some(other), _) => self.required(service, other, true),
@@ -309,7 +309,7 @@ impl Supervisor {
             _ => return None,
         };
         match reason {
-            LastExit::Required { index, is_down: true } => Some(index),
+            LastExit::Required { index, is_down } => Some(Requirement { index, is_down }),
             _ => None,
         }
     }

@@ -99,6 +99,7 @@ fn start_that_was_under_way_begins_again() {
             _ => exit(&mut next, Exit::signal(9), true, at(11)),
         }
         assert_eq!(actions(&mut next), [spawn(0)], "{process:?}");
+        assert_eq!(next.status(id(0), at(11)).restarts, 0, "{process:?}: nothing has run");
     }
 }
 

@@ -1,7 +1,9 @@
 //! Order of starts, and services that require others.
 
 use super::*;
-use crate::service::{Notice, SERVICE_READY_TIMEOUT, START_SETTLE, ServiceKind};
+use crate::service::{
+    Inherited, InheritedProcess, Memo, Notice, SERVICE_READY_TIMEOUT, START_SETTLE, ServiceKind,
+};
 
 /// Service with `after`, `requires`, and a kind; letters are its name and those of others.
 fn spec(name: &str, kind: ServiceKind, after: &[&str], requires: &[&str]) -> Spec {
@@ -283,6 +285,22 @@ fn policy_tries_again_while_a_required_service_is_late() {
     start(&mut supervisor, 0, at(0));
     supervisor.handle_timeout(SERVICE_READY_TIMEOUT);
     assert_eq!(states(&supervisor), [Started, Failed, Failed]);
+    let reasons = ["requires disk, which is not ready", "requires base, which does not run"];
+    assert_eq!([1, 2].map(|index| last_exit(&supervisor, index)), reasons);
+    // The next server knows them, too.
+    let memos: List<_> = core::iter::from_fn(|| supervisor.poll_memo()).collect();
+    let inherited = memos.into_iter().map(|(service, memo)| {
+        let memo = Memo::decode(memo.encode()).unwrap();
+        let process = match service.index() {
+            0 => InheritedProcess::Running { pid: 1, started: at(0) },
+            _ => InheritedProcess::None,
+        };
+        (service, Inherited { memo, process, program: Program::Main, ended: None })
+    });
+    let mut next = Supervisor::new(supervisor.table.clone());
+    next.inherit(&inherited.collect::<List<_>>(), at(60));
+    assert_eq!(states(&next), [Started, Failed, Failed]);
+    assert_eq!([1, 2].map(|index| last_exit(&next, index)), reasons);
 }
 
 #[test]
