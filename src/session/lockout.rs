@@ -15,6 +15,11 @@ use super::client_addr::ClientAddr;
 use super::guesses::Guesses;
 use crate::{internal_error, limits::LOCKOUTS};
 
+/// Pairs of users and addresses that have logged in from there.
+const KNOWN: usize = LOCKOUTS / 2;
+
+const _: () = assert!(KNOWN >= 1 && KNOWN < LOCKOUTS, "each kind of pair has room");
+
 /// Digest of a user name, which may have any length.
 type NameDigest = [u8; 16];
 
@@ -80,8 +85,8 @@ impl Lockout {
     /// Counts a wrong password. Returns the remaining block of the pair, if it is blocked now. A failure during a block
     /// does not prolong it.
     ///
-    /// A full table of [`LOCKOUTS`] pairs evicts the oldest of the address with most of them: who guesses many names
-    /// evicts pairs of his own.
+    /// A full table of [`LOCKOUTS`] pairs evicts the oldest of the address with most of them that has no login: who guesses
+    /// many names evicts pairs of his own.
     pub fn handle_failure(&mut self, user: &str, client: ClientAddr, now: Duration) -> Option<Duration> {
         if let Some(left) = self.blocked_for(user, client, now) {
             return Some(left);
@@ -99,10 +104,14 @@ impl Lockout {
         self.blocked_for(user, client, now)
     }
 
-    /// Clears the failures of a pair after a right password, and of no other.
+    /// Clears the failures of a pair after a right password, and of no other. Pairs with a login have half of the table: of
+    /// more, the oldest of the user with most of them is forgotten.
     pub fn handle_success(&mut self, user: &str, client: ClientAddr, now: Duration) {
         if let Some(pair) = self.pair(name_digest(user), client, now) {
             (pair.failures, pair.used, pair.blocked_until, pair.is_known) = (0, now, Duration::ZERO, true);
+        }
+        if self.pairs.iter().filter(|pair| pair.is_known).count() > KNOWN {
+            self.evict(|pair| pair.is_known, |pair, other| pair.user == other.user);
         }
     }
 
@@ -141,13 +150,17 @@ impl Lockout {
     }
 
     fn make_room(&mut self) {
-        if !self.pairs.is_full() {
-            return;
+        if self.pairs.is_full() {
+            self.evict(|pair| !pair.is_known, |pair, other| pair.client == other.client);
         }
-        let of_client = |client| self.pairs.iter().filter(|pair| pair.client == client).count();
-        let oldest = self.pairs.iter().enumerate().max_by_key(|(_, pair)| {
-            // Of those with as many, the one that was used least recently.
-            (of_client(pair.client), core::cmp::Reverse(pair.used))
+    }
+
+    /// Removes one of the candidates: of those that most of them are alike, the one that was used least recently.
+    fn evict(&mut self, is_candidate: fn(&Pair) -> bool, are_alike: fn(&Pair, &Pair) -> bool) {
+        let candidates = || self.pairs.iter().enumerate().filter(|(_, pair)| is_candidate(pair));
+        let oldest = candidates().max_by_key(|(_, pair)| {
+            let alike = candidates().filter(|(_, other)| are_alike(pair, other)).count();
+            (alike, core::cmp::Reverse(pair.used))
         });
         if let Some((index, _)) = oldest {
             self.pairs.swap_remove(index);
@@ -402,6 +415,25 @@ mod tests {
         lockout.handle_failure("anna", numbered(LOCKOUTS + 1), at(20));
         assert_eq!(failures(&lockout, "ben", 0), Some(1));
         assert_eq!((1..LOCKOUTS - 1).filter(|n| failures(&lockout, "anna", *n).is_none()).count(), 1);
+    }
+
+    /// As many wrong passwords from as many addresses pushed it out, and its user was a stranger then.
+    #[test]
+    fn pair_with_a_login_outlasts_guesses_and_the_logins_of_another_user_from_any_number_of_addresses() {
+        let mut lockout = Lockout::new(3, HOUR);
+        lockout.handle_success("admin", numbered(0), at(0));
+        for n in 1..5 * LOCKOUTS {
+            lockout.handle_failure("admin", numbered(n), at(1));
+            assert!(lockout.is_known("admin", numbered(0)), "{n} guesses");
+        }
+        for n in 1..5 * LOCKOUTS {
+            lockout.handle_success("mallory", numbered(n), at(n as u64));
+            assert!(lockout.is_known("admin", numbered(0)), "{n} logins");
+        }
+        assert!(lockout.is_known("mallory", numbered(5 * LOCKOUTS - 1)), "the newest ones stay");
+        assert_eq!(lockout.pairs.iter().filter(|pair| pair.is_known).count(), KNOWN);
+        lockout.handle_failure("admin", numbered(9 * LOCKOUTS), at(3));
+        assert!(lockout.pairs.len() <= LOCKOUTS);
     }
 
     #[test]
