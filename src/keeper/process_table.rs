@@ -260,7 +260,11 @@ mod tests {
         let path = directory.0.join("ctl.processes");
         // The lock of a process that has ended, in the open file that it shared with another.
         let kept = ProcessTable::open_file(&path).unwrap();
-        let keeper = Command::new("flock").arg("0").stdin(kept.try_clone().unwrap()).status();
+        let keeper = {
+            // Another test may reap all children.
+            let _children = lock_children();
+            Command::new("flock").arg("0").stdin(kept.try_clone().unwrap()).status()
+        };
         assert!(keeper.unwrap().success());
         let begun = Instant::now();
         let problem = ProcessTable::open(Some(&path), &services()).unwrap_err();

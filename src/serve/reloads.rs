@@ -63,6 +63,9 @@ impl Core {
             later.force = Force::Confirmed;
             self.system.reloader().keep(Arc::clone(&later.text));
         }
+        // The mark is of use until the services are in force: without it, a later server takes the change for unconfirmed.
+        let is_confirmed = |later: &Box<Later>| later.force == Force::Confirmed;
+        let is_unfinished = self.reloads.is_confirmed || outcome.as_ref().is_ok_and(is_confirmed);
         let applied = outcome.map(|later| self.apply(later, is_trial, now));
         if let (Err(errors), false) = (&applied, is_trial) {
             error!("reload: nothing changes: {}", errors);
@@ -70,7 +73,7 @@ impl Core {
             self.server.set_config_error(config::one_line(text));
         }
         if !is_trial && applied.is_ok() {
-            if earlier.is_none() && ended.is_none() {
+            if earlier.is_none() && ended.is_none() && !is_unfinished {
                 self.unmark();
             }
             if let Some(notice) = ended.or(earlier) {

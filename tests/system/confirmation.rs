@@ -235,18 +235,73 @@ fn service_that_has_stopped_for_a_change_runs_again_when_the_server_is_killed_me
     server.stop();
 }
 
+/// The second server removed the mark of the change, and the third took it for one that was not confirmed.
+#[test]
+fn change_that_was_confirmed_while_services_stop_for_it_is_in_force_after_two_kills() {
+    for has_hup in [false, true] {
+        let mut server = Server::start(&device(&slow(9)));
+        until_state(&server, "slow", "started");
+        let later = Device { address: "127.0.0.2:0".to_owned(), ..device(&slow(11)) };
+        let opened = confirmed_elsewhere(&server, &later);
+        for number in 1..=2 {
+            server.crash();
+            assert_eq!(server.address().ip(), opened.ip(), "{number}: the administrator is there");
+            let begun = "the reload of an earlier server begins anew";
+            until(begun, || server.log().matches(begun).count() == number);
+            until_state(&server, "slow", "stopping");
+            if has_hup {
+                send(server.pid(), Signal::HUP);
+            }
+        }
+        server.crash();
+        until("its services are in force", || is_nice(&server, 11));
+        until_state(&server, "slow", "started");
+        assert!(!server.call("board/status").contains("not confirmed"));
+        server.stop();
+    }
+}
+
+/// Puts a change with another address in force, and confirms it while `slow` stops. Returns the address.
+fn confirmed_elsewhere(server: &Server, later: &Device) -> SocketAddr {
+    let answer = change(server, later, "seconds=60");
+    let opened = answer.split("\"Address\": \"").nth(1).and_then(|rest| rest.split('"').next());
+    let opened: SocketAddr = opened.unwrap_or_else(|| panic!("{answer}")).parse().unwrap();
+    let form = form_request("/system.library/board/confirm", &format!("sessionid={ADMIN}"));
+    let socket = Stream::Plain(TcpStream::connect(opened).unwrap());
+    assert_eq!(Response::parse(&exchange(socket, form.as_bytes())).body, OK);
+    opened
+}
+
+/// The next server had what ran before the change run again.
+#[test]
+fn service_that_is_stopped_while_others_stop_for_a_change_stays_stopped_after_a_kill() {
+    let simple = |nice| shell("simple", "exec sleep 1000", &format!("autostart = true\nnice = {nice}"));
+    for is_kept in [false, true] {
+        let mut server = Server::start(&device(&(slow(9) + &simple(1))));
+        until_state(&server, "slow", "started");
+        until_state(&server, "simple", "started");
+        assert!(change(&server, &device(&(slow(11) + &simple(2))), "seconds=60").contains("Change"));
+        if is_kept {
+            assert_eq!(confirm(&server), OK);
+        }
+        until_state(&server, "simple", "starting");
+        assert_eq!(server.call("services/simple/stop"), OK);
+        assert_eq!(status(&server, "slow").state, "stopping");
+        server.crash();
+        until("the change is in force, or gone", || is_nice(&server, if is_kept { 11 } else { 9 }));
+        until_state(&server, "slow", "started");
+        assert_eq!(status(&server, "simple").state, "stopped");
+        server.stop();
+    }
+}
+
 #[test]
 fn change_that_was_confirmed_while_services_stop_for_it_is_in_force_after_a_kill() {
     let mut server = Server::start(&device(&slow(9)));
     until_state(&server, "slow", "started");
     let before = server.address();
     let later = Device { address: "127.0.0.2:0".to_owned(), ..device(&slow(11)) };
-    let answer = change(&server, &later, "seconds=60");
-    let opened = answer.split("\"Address\": \"").nth(1).and_then(|rest| rest.split('"').next());
-    let opened: SocketAddr = opened.unwrap_or_else(|| panic!("{answer}")).parse().unwrap();
-    let form = form_request("/system.library/board/confirm", &format!("sessionid={ADMIN}"));
-    let socket = Stream::Plain(TcpStream::connect(opened).unwrap());
-    assert_eq!(Response::parse(&exchange(socket, form.as_bytes())).body, OK);
+    let opened = confirmed_elsewhere(&server, &later);
     let stopping = server.log().matches("the configuration file has changed it").count();
     assert_eq!(stopping, 1);
     server.crash();

@@ -22,6 +22,10 @@ impl Supervisor {
             }
         }
         self.progress(now);
+        // Of one without a memo, a later server would not know that it was not started.
+        for service in self.order.clone() {
+            self.note(service);
+        }
     }
 
     /// Handles a command. [`Supervisor::take_result`] reports its outcome once its actions have been
@@ -43,7 +47,10 @@ impl Supervisor {
         }
         match verb {
             Verb::Start => self.apply(service, Event::Start, now)?,
-            Verb::Stop => self.apply(service, Event::Stop, now)?,
+            Verb::Stop => {
+                self.apply(service, Event::Stop, now)?;
+                self.leave_stopped(service);
+            }
             Verb::Restart => self.apply(service, Event::Restart, now)?,
             Verb::Pause => self.apply(service, Event::Pause, now)?,
             Verb::Install => self.enable(service, true)?,

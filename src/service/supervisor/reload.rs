@@ -113,6 +113,19 @@ impl Supervisor {
         self.reload.as_ref().is_some_and(|reload| reload.wanted & bit(service) != 0)
     }
 
+    /// Has a service that a command stops during a reload stay stopped, and what requires it, also with a later server.
+    pub(super) fn leave_stopped(&mut self, service: ServiceId) {
+        let Some(reload) = &mut self.reload else { return };
+        let mut stopped = bit(service);
+        // What a service requires comes before it.
+        for other in &self.order {
+            let requires = self.entries[other.index()].required & stopped != 0;
+            stopped |= if requires { bit(*other) } else { 0 };
+        }
+        reload.wanted &= !stopped;
+        self.noted |= stopped;
+    }
+
     /// Ends a reload that is due: the later table is in force, and what ran before runs again. Conditions are not met
     /// until they are reported. `stored` is the setting of a service by an earlier install or uninstall. Returns the mask
     /// of the services whose place another one has now, or none.

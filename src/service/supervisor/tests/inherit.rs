@@ -137,3 +137,16 @@ fn end_of_the_board_that_was_due_is_due_after_another_server() {
         assert_eq!(actions(&mut next), [expected], "{end:?}");
     }
 }
+
+/// A call had enabled it, and the next server took it for one of its first start.
+#[test]
+fn service_that_was_only_enabled_is_not_started_by_the_next_server() {
+    let mut first = supervisor(&[("a", RestartPolicy::Never, &[])]);
+    first.start_enabled(at(0));
+    command(&mut first, Verb::Install, at(1));
+    let mut next = next(&mut first, InheritedProcess::None, None);
+    next.entries[0].enabled = true;
+    drain(&mut next);
+    next.start_enabled(at(10));
+    assert_eq!((state(&next), actions(&mut next)), (Stopped, vec![]));
+}
