@@ -86,7 +86,12 @@ pub(super) fn run(options: &Options) -> ExitCode {
     };
     let mut code = None;
     let mut errors = String::new();
-    for finding in findings(&config, file, root) {
+    let empty = files.is_empty().then(|| {
+        Finding::Warning(
+            "the file is empty, so each key has its default; --fall-back and a reload refuse it".to_owned(),
+        )
+    });
+    for finding in empty.into_iter().chain(findings(&config, file, root)) {
         let (severity, message) = match finding {
             Finding::Error(error) => {
                 code = code.or(Some(error.code()));

@@ -356,6 +356,11 @@ impl Files {
         Ok(Self { name, text, drop_ins: drop_ins::read(path) })
     }
 
+    /// Returns true if the configuration file has nothing but white space.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
     /// The files for the parser.
     pub(super) fn sources(&self) -> Vec<Source<'_>> {
         let file = Source::new(&self.name, &self.text);

@@ -85,7 +85,7 @@ fn check_state(config: &Config, dir: &Path, server: Option<u32>) -> Option<Findi
             dir.display()
         )));
     }
-    let error = file::check_dir(dir).err()?;
+    let Err(error) = file::check_dir(dir) else { return state::open_to_all(dir).map(Finding::Warning) };
     let has_users = !config.users.is_empty() || first_user::stored(dir).is_ok();
     Some(if !dir.is_dir() {
         Finding::Error(state::uncreated(&error))

@@ -64,8 +64,8 @@ impl Core {
             self.system.reloader().keep(Arc::clone(&later.text));
         }
         // The mark is of use until the services are in force: without it, a later server takes the change for unconfirmed.
-        let is_confirmed = |later: &Box<Later>| later.force == Force::Confirmed;
-        let is_unfinished = self.reloads.is_confirmed || outcome.as_ref().is_ok_and(is_confirmed);
+        let force = outcome.as_ref().ok().map(|later| later.force);
+        let is_unfinished = self.reloads.is_confirmed || force == Some(Force::Confirmed);
         let applied = outcome.map(|later| self.apply(later, is_trial, now));
         if let (Err(errors), false) = (&applied, is_trial) {
             error!("reload: nothing changes: {}", errors);

@@ -1,6 +1,8 @@
 //! The state directory at the start of the server: its creation, its lock, and the damage that was found in it.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::StartError;
@@ -39,6 +41,7 @@ impl<'s> State<'s> {
             state.notices.push(error.to_string());
             return Ok(state);
         }
+        state.notices.extend(open_to_all(dir));
         match StateLock::new(dir) {
             Ok(lock) => state.lock = Some(lock),
             Err(LockError::InUse(holder)) => return Err(in_use(dir, holder)),
@@ -91,6 +94,15 @@ impl<'s> State<'s> {
     }
 }
 
+/// Problem of a state directory that any user can write to.
+pub(super) fn open_to_all(dir: &Path) -> Option<String> {
+    let mode = fs::metadata(dir).ok()?.mode();
+    (mode & 0o002 != 0).then(|| {
+        let dir = dir.display();
+        format!("any user can replace the passwords in the state directory: chmod o-w {dir}")
+    })
+}
+
 /// Error of a state directory that cannot be created.
 pub(super) fn uncreated(error: &FileError) -> StartError {
     StartError::new(
@@ -117,7 +129,7 @@ fn in_use(dir: &Path, holder: Option<u32>) -> StartError {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::PathBuf;
     use std::sync::MutexGuard;
 
@@ -170,5 +182,16 @@ pub(super) mod tests {
         assert_eq!(notice(&["passwords: empty"]), format!("passwords: empty; {key}"));
         fs::remove_file(dir.path("passwords.broken")).unwrap();
         assert_eq!(notice(&[]), key);
+    }
+
+    #[test]
+    fn directory_that_any_user_can_write_to_is_in_the_notice() {
+        let dir = StateDirectory::new("open-state");
+        for (mode, is_open) in [(0o700, false), (0o775, false), (0o777, true), (0o1702, true)] {
+            fs::set_permissions(dir.path(""), fs::Permissions::from_mode(mode)).unwrap();
+            let state = dir.open(false).unwrap();
+            assert_eq!(state.notices.iter().any(|notice| notice.contains("chmod o-w")), is_open, "{mode:o}");
+            assert_eq!(open_to_all(&dir.path("")).is_some(), is_open, "{mode:o}");
+        }
     }
 }

@@ -437,3 +437,17 @@ fn token_that_has_expired_is_a_warning() {
         )]
     );
 }
+
+/// It was `ok`, and `serve --fall-back` refused the file.
+#[test]
+fn empty_file_is_a_warning() {
+    let directory = Directory::new();
+    for content in ["", " \n\n"] {
+        let file = directory.write("friendlet.toml", content);
+        let check = run(&["check", &file], "");
+        let warning = format!(
+            "{file}: warning: the file is empty, so each key has its default; --fall-back and a reload refuse it"
+        );
+        assert!(check.stdout.lines().any(|line| line == warning), "{check:?}");
+    }
+}
