@@ -37,7 +37,7 @@ table! {
     SYSTEM 71 "EX_OSERR" "error of the operating system";
     CANNOT_CREATE 73 "EX_CANTCREAT" "a file or directory cannot be created";
     IO 74 "EX_IOERR" "read or write error";
-    UNTRUSTED 76 "EX_PROTOCOL" "ctl: the certificate of the server is not the expected one";
+    UNTRUSTED 76 "EX_PROTOCOL" "ctl: the public key of the server is not the expected one";
     NO_PERMISSION 77 "EX_NOPERM" "permission denied; ctl: not logged in, or not allowed";
     CONFIG 78 "EX_CONFIG" "configuration error";
 }

@@ -42,7 +42,7 @@ pub(super) fn session(invocation: &Invocation, env: &Env<'_>) -> Result<String, 
     remembered?.ok_or_else(|| no_session(&format!("no session for {} is remembered", invocation.url)))
 }
 
-/// Opens a socket to the server and verifies its certificate.
+/// Opens a socket to the server and verifies its public key.
 pub(super) fn connect_stream(invocation: &Invocation, env: &mut Env<'_>) -> Result<Stream, Failure> {
     let Invocation { url, fingerprint, certificate, .. } = invocation;
     connection::connect(url, *fingerprint, certificate.as_deref(), env)

@@ -220,7 +220,7 @@ fn send(link: &mut Link, text: &str, is_dry: bool, seconds: Option<&str>) -> Res
     }
 }
 
-/// The command line of the confirmation: the same server, at the port that it has opened. Its certificate is the same.
+/// The command line of the confirmation: the same server, at the port that it has opened. Its key is the same.
 fn at(
     invocation: &Invocation,
     env: &Env<'_>,

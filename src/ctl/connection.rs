@@ -17,7 +17,7 @@ use rustls::{ClientConnection, StreamOwned};
 use super::env::Env;
 use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE, UNTRUSTED, USAGE};
 use super::output::sanitize;
-use super::pin::{Fingerprint, OwnCertificate, Pin, hex, parse_fingerprint};
+use super::pin::{Fingerprint, OwnCertificate, Pin, Presented, hex, parse_fingerprint};
 use super::state::{KNOWN_SERVERS, StateDir};
 use super::url::Url;
 
@@ -99,7 +99,7 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Connects, and over TLS verifies the certificate: it must be `demanded`, or else the one remembered.
+/// Connects, and over TLS verifies the server: its public key must be `demanded`, or else the one remembered.
 /// Without either, the one presented is noted on standard error and remembered. `certificate` is that of this client,
 /// with its key.
 pub(super) fn connect(
@@ -222,34 +222,42 @@ fn connect_tls(
     while stream.conn.is_handshaking() {
         if let Err(error) = stream.conn.complete_io(&mut stream.sock) {
             return Err(match (pin.presented(), expected) {
-                (Some(presented), Some(expected)) if presented != expected => {
-                    certificate_changed(url, &presented, &expected, demanded.is_some(), state)
+                (Some(presented), Some(expected)) if !presented.has(&expected) => {
+                    key_changed(url, &presented, &expected, demanded.is_some(), state)
                 }
                 _ => unavailable(&explain(&error)),
             });
         }
     }
-    if let Some(presented) = pin.presented().filter(|presented| known != Some(*presented)) {
-        if demanded.is_none() {
+    if let Some(presented) = pin.presented().filter(|presented| known != Some(presented.key)) {
+        if expected.is_none() {
             trust(url, &presented, state, env)?;
         }
-        state.set(KNOWN_SERVERS, &authority, Some(&hex(&presented)))?;
+        let written = state.set(KNOWN_SERVERS, &authority, Some(&hex(&presented.key)));
+        match written {
+            Ok(()) if expected == Some(presented.certificate) => env.note(format_args!(
+                "{url}: its public key is required from now on, no longer its certificate"
+            )),
+            // The fingerprint of the certificate is as good until the certificate is renewed.
+            Err(failure) if known == Some(presented.certificate) => env.note_failure(&failure),
+            written => written?,
+        }
     }
     Ok(Stream::Tls(stream))
 }
 
-/// Asks a person whether a certificate is that of the server; without one, it is trusted and noted.
-fn trust(url: &Url, presented: &Fingerprint, state: &StateDir, env: &mut Env<'_>) -> Result<(), Failure> {
-    let new = format!("{url} is new: its certificate has the SHA-256 fingerprint\n  {}\n", hex(presented));
+/// Asks a person whether a public key is that of the server; without one, it is trusted and noted.
+fn trust(url: &Url, presented: &Presented, state: &StateDir, env: &mut Env<'_>) -> Result<(), Failure> {
+    let new = format!("{url} is new; its SHA-256 fingerprints are\n{presented}");
     if !env.is_terminal {
         let path = state.path_of(KNOWN_SERVERS);
         env.note(format_args!(
-            "{new}It is trusted from now on. If it is not the fingerprint of the server, remove its line from\n{}.",
+            "{new}Its public key is trusted from now on. If it is not that of the server, remove its line from\n{}.",
             path.display()
         ));
         return Ok(());
     }
-    let answer = (env.ask)(&format!("{new}Is this the fingerprint of the server? [yes or no] "), false);
+    let answer = (env.ask)(&format!("{new}Are these the fingerprints of the server? [yes or no] "), false);
     match answer.as_deref() {
         Ok("yes" | "y") => Ok(()),
         _ => Err(Failure::new(UNTRUSTED, format!("{url} is not trusted: nothing was sent"))),
@@ -271,10 +279,10 @@ fn read_certificate([certificate, key]: &[String; 2]) -> Result<OwnCertificate, 
     Ok((chain, key))
 }
 
-/// Failure with another certificate than the expected one.
-fn certificate_changed(
+/// Failure with another public key than the expected one.
+fn key_changed(
     url: &Url,
-    presented: &Fingerprint,
+    presented: &Presented,
     expected: &Fingerprint,
     demanded: bool,
     state: &StateDir,
@@ -283,7 +291,7 @@ fn certificate_changed(
         "It is not the one demanded; compare --fingerprint with the fingerprint of the server.".to_owned()
     } else {
         format!(
-            "The connection may be intercepted, or the server has a new certificate: its owner replaced it, or its state was lost.\nNothing was sent. Compare the fingerprint with that of the server; if it is right, use --fingerprint once, or remove the line of {} from {}.",
+            "The connection may be intercepted, or the server has a new key: its owner replaced it, or its state was lost.\nNothing was sent. Compare the fingerprint with that of the server; if it is right, use --fingerprint once, or remove the line of {} from {}.",
             url.authority(),
             state.path_of(KNOWN_SERVERS).display()
         )
@@ -291,9 +299,8 @@ fn certificate_changed(
     Failure::new(
         UNTRUSTED,
         format!(
-            "{url} presents another certificate than expected\n  expected  {}\n  presented {}\n{advice}",
-            hex(expected),
-            hex(presented)
+            "{url} does not have the expected fingerprint\n  expected     {}\n{presented}{advice}",
+            hex(expected)
         ),
     )
 }

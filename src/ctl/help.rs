@@ -82,7 +82,7 @@ options
                         ~/.config/friendlet/devices, one after the other
   --session ID          use this session instead of the remembered one [environment:
                         FRIENDLET_SESSION]
-  --fingerprint HEX     require the certificate with this SHA-256 fingerprint
+  --fingerprint HEX     require the server whose public key, or certificate, has this SHA-256
   --cert FILE           PEM file of a client certificate; a paired one needs no login
   --key FILE            that of its private key
   --json                print the server's replies unchanged, and an error as an object too
@@ -93,11 +93,11 @@ those of a pattern in the order of the configuration file; for `stop`, `pause` a
 from the last to the first. A failure does not keep the others from being handled.
 
 At the local socket, root and the user of the server are administrators. Elsewhere `login`
-comes first. The fingerprint of the server's certificate is remembered when it is first seen,
+comes first. The fingerprint of the server's public key is remembered when it is first seen,
 on a terminal after a question, and required from then on.
 
 exit codes: 0 success, 1 call failed, 3 service not running, 4 no such service, command or
-call, 64 command line error, 69 server not reached, 76 another certificate than expected, 77
+call, 64 command line error, 69 server not reached, 76 another public key than expected, 77
 not logged in or permission denied; of several services or servers the highest
 ";
 

@@ -1,7 +1,10 @@
-//! Verification of the server's certificate by its fingerprint.
+//! Verification of the server by the fingerprint of its public key.
 //!
-//! A board's certificate is self-signed, so its name and dates prove nothing. It must be the one seen
-//! before, and the server must have its key: the signature of the handshake is always verified.
+//! A board's certificate is self-signed, so its name and dates prove nothing, and a renewed one has others. The public
+//! key in it must be the one seen before, and the server must have its private key: the signature of the handshake is
+//! always verified.
+
+use std::fmt;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +13,7 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring as provider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::wall_clock::TlsClock;
@@ -17,14 +21,41 @@ use crate::wall_clock::TlsClock;
 /// Certificates that a client shows, its own one first, and the private key of that.
 pub(super) type OwnCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// SHA-256 of a certificate.
+/// SHA-256 of a public key, its SubjectPublicKeyInfo (RFC 5280, 4.1.2.7), or of a whole certificate.
 pub(super) type Fingerprint = [u8; 32];
 
-/// Verifier that accepts the certificate with one fingerprint, or any if none is known yet.
+/// Fingerprints that the server has presented.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Presented {
+    pub(super) key: Fingerprint,
+    pub(super) certificate: Fingerprint,
+}
+
+impl Presented {
+    fn of(certificate: &CertificateDer<'_>) -> Result<Self, Error> {
+        let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
+        Ok(Self { key: sha256(&key), certificate: sha256(certificate) })
+    }
+
+    /// Returns true if one of the two is expected. The key is required; a fingerprint of the certificate is one of an
+    /// earlier version, or of a tool that displays no other.
+    pub(super) fn has(&self, expected: &Fingerprint) -> bool {
+        [self.key, self.certificate].contains(expected)
+    }
+}
+
+/// The two in lines of their own.
+impl fmt::Display for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  public key   {}\n  certificate  {}\n", hex(&self.key), hex(&self.certificate))
+    }
+}
+
+/// Verifier that accepts the server with one fingerprint, or any if none is known yet.
 #[derive(Debug)]
 pub(super) struct Pin {
     expected: Option<Fingerprint>,
-    presented: Mutex<Option<Fingerprint>>,
+    presented: Mutex<Option<Presented>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -34,8 +65,8 @@ impl Pin {
         Arc::new(Self { expected, presented: Mutex::new(None), algorithms })
     }
 
-    /// Fingerprint of the certificate that the server presented.
-    pub(super) fn presented(&self) -> Option<Fingerprint> {
+    /// Fingerprints of the certificate that the server presented.
+    pub(super) fn presented(&self) -> Option<Presented> {
         *self.presented.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -64,9 +95,9 @@ impl ServerCertVerifier for Pin {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let presented = fingerprint(end_entity);
+        let presented = Presented::of(end_entity)?;
         *self.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(presented);
-        if self.expected.is_none_or(|expected| expected == presented) {
+        if self.expected.is_none_or(|expected| presented.has(&expected)) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())
@@ -96,9 +127,9 @@ impl ServerCertVerifier for Pin {
     }
 }
 
-fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
+fn sha256(der: &[u8]) -> Fingerprint {
     let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
     fingerprint
 }
 

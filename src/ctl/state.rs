@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::failure::{FAILED, Failure};
 
-/// Fingerprints of certificates by `HOST:PORT`.
+/// Fingerprints of public keys by `HOST:PORT`; of certificates, in lines of earlier versions.
 pub(super) const KNOWN_SERVERS: &str = "known_servers";
 /// Configuration file of a server in an editor.
 const DRAFT: &str = "friendlet.toml";

@@ -2,7 +2,7 @@
 //!
 //! Each has a copy, which is written last: a key without its copy is one of a start that ended before there was a
 //! certificate. Where no certificate and key can be used, a temporary certificate serves: administrators are
-//! notified, and a client that has pinned the lost certificate refuses the other one.
+//! notified, and a client that has pinned the lost key refuses the other one.
 
 use std::fs;
 use std::io;
@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,7 +22,7 @@ use super::{PEM_BYTES, StartError};
 use crate::config::{Listen, Tls};
 use crate::log::console::{info, warning};
 use crate::log::print;
-use crate::net::tls::{SelfSigned, TlsError, server_config};
+use crate::net::tls::{SelfSigned, TlsError, public_key, server_config};
 use crate::sys::Clock;
 use crate::sys::file::{self, FileError, set_aside};
 use crate::sys::state_file::{StateFile, is_link};
@@ -40,8 +41,14 @@ pub(super) struct InUse {
 /// The same when they are loaded.
 struct Served {
     in_use: InUse,
-    /// SHA-256 of the certificate.
-    fingerprint: String,
+    fingerprints: Fingerprints,
+}
+
+/// SHA-256 of a certificate and of the public key in it, in hexadecimal, as clients display them for comparison.
+#[derive(Default)]
+struct Fingerprints {
+    certificate: String,
+    key: String,
 }
 
 /// Reason why a certificate and a key cannot be used.
@@ -189,13 +196,15 @@ impl Files {
         })?;
         let of_authority = authority.and_then(|(file, pem)| Dates::of_authority(file.path(), pem));
         let dates = Dates::of_server(self.certificate.path(), certificate).into_iter().chain(of_authority);
-        let fingerprint = fingerprint(certificate).unwrap_or_default();
-        Ok(Served { in_use: InUse { config, dates: dates.collect() }, fingerprint })
+        let fingerprints = fingerprints(certificate).unwrap_or_default();
+        Ok(Served { in_use: InUse { config, dates: dates.collect() }, fingerprints })
     }
 
     /// Logs the certificate in use.
     fn log(&self, served: &Served) {
-        info!("certificate {} has the SHA-256 {}", self.certificate.path().display(), served.fingerprint);
+        let Fingerprints { certificate, key } = &served.fingerprints;
+        let path = self.certificate.path().display();
+        info!("certificate {} has the SHA-256 {}, its public key {}", path, certificate, key);
     }
 
     /// Serves with a certificate and a key that were read.
@@ -290,15 +299,15 @@ impl Files {
             }
         };
         let versions = self.certificate.versions().into_iter().flatten().flatten();
-        let lost = versions.filter_map(|pem| fingerprint(&pem)).next();
+        let lost = versions.filter_map(|pem| fingerprints(&pem)).next();
         if !self.own {
             self.set_damaged_aside();
         }
         state.notices.push(format!(
-            "{reason}; a temporary certificate serves, SHA-256 {} instead of {}: restore certificate and key, or \
-             delete both, their copies and {TEMPORARY}, and new ones are made",
-            served.fingerprint,
-            lost.as_deref().unwrap_or("one that cannot be read")
+            "{reason}; a temporary certificate serves, public key SHA-256 {} instead of {}: restore certificate and \
+             key, or delete both, their copies and {TEMPORARY}, and new ones are made",
+            served.fingerprints.key,
+            lost.as_ref().map_or("one that cannot be read", |lost| &lost.key)
         ));
         Ok(served)
     }
@@ -306,7 +315,7 @@ impl Files {
     /// Sets aside each of the files that has no certificate or key in it.
     fn set_damaged_aside(&self) {
         let is_key = |pem: &[u8]| PrivateKeyDer::from_pem_slice(pem).is_ok();
-        let is_certificate = |pem: &[u8]| fingerprint(pem).is_some();
+        let is_certificate = |pem: &[u8]| fingerprints(pem).is_some();
         for (file, is_whole) in
             [(&self.certificate, &is_certificate as &dyn Fn(&[u8]) -> bool), (&self.key, &is_key)]
         {
@@ -322,10 +331,11 @@ impl Files {
     }
 }
 
-/// SHA-256 of the first certificate, as clients display it for comparison.
-fn fingerprint(pem: &[u8]) -> Option<String> {
+/// Those of the first certificate.
+fn fingerprints(pem: &[u8]) -> Option<Fingerprints> {
     let certificate = CertificateDer::from_pem_slice(pem).ok()?;
-    Some(base16ct::lower::encode_string(ring::digest::digest(&ring::digest::SHA256, &certificate).as_ref()))
+    let sha256 = |der| base16ct::lower::encode_string(digest(&SHA256, der).as_ref());
+    Some(Fingerprints { certificate: sha256(&certificate), key: sha256(public_key(&certificate)?) })
 }
 
 /// Problem of a key that others may read. One that cannot be read is one of the notices.

@@ -1,5 +1,6 @@
 //! The command-line client against a real server.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -263,6 +264,29 @@ fn another_certificate_is_rejected() {
     let stranger = Person::new(&other);
     assert_eq!(stranger.ctl(&["--fingerprint", &wrong, "--session", ADMIN, "list"]).code, Some(76));
     stranger.done(&["--session", ADMIN, "list"]);
+}
+
+#[test]
+fn another_certificate_of_the_same_key_is_accepted() {
+    let mut device = Device::new();
+    device.address = "127.0.78.1:0".to_owned();
+    let server = Server::start(&device);
+    device.address = server.address().to_string();
+    let person = Person::new(&server);
+    person.done(&["--session", ADMIN, "list"]);
+    let home = person.home;
+    let directory = server.stop();
+    // The key alone, of which the next start makes a certificate.
+    let tls = directory.path().join("state/tls");
+    let old = fs::read(tls.join("certificate.pem")).unwrap();
+    for file in ["certificate.pem", "certificate.pem.copy", "key.pem.copy"] {
+        fs::remove_file(tls.join(file)).unwrap();
+    }
+    let server = Server::start_in(directory, &device);
+    assert_ne!(fs::read(tls.join("certificate.pem")).unwrap(), old);
+    let person = Person { server: &server, home };
+    let run = person.ctl(&["--session", ADMIN, "list"]);
+    assert!(run.code == Some(0) && run.stderr.is_empty(), "{run:?}");
 }
 
 #[test]

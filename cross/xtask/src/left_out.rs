@@ -76,6 +76,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Booted, "system::admission::administrator_gets_in", "on the board, all its clients have one address"),
     (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),
     (Booted, "system::commands::user_whose_commands_do_not_end", "reads a file that a service wrote"),
+    (Booted, "system::ctl::another_certificate_of_the_same_key", "removes files of the state directory"),
     (Booted, "system::descriptors::", "limits the server by a shell of this machine"),
     (Booted, "system::http::refused_page_is_logged", "reads the log, which has frames on a board"),
     (Booted, "system::local_socket::", "opens a socket on the machine of the server; `booted::` has its own case"),

@@ -1,24 +1,47 @@
-//! Certificates of servers, remembered and required.
+//! Public keys of servers, remembered and required, in whatever certificate.
 
 use std::sync::Arc;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{CertificateParams, KeyPair, PublicKeyData as _, generate_simple_self_signed};
+use ring::digest::{SHA256, digest};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 
 pub(super) fn tls_config() -> Arc<ServerConfig> {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+    let key = KeyPair::generate().unwrap();
+    config_with(certificate(&key, "elsewhere"), &key)
+}
+
+fn certificate(key: &KeyPair, name: &str) -> CertificateDer<'static> {
+    CertificateParams::new([name.to_owned()]).unwrap().self_signed(key).unwrap().into()
+}
+
+fn config_with(certificate: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
+        .with_single_cert(vec![certificate], key)
         .unwrap();
     Arc::new(config)
+}
+
+/// Fingerprint as OpenSSL and browsers have it.
+fn sha256(der: &[u8]) -> String {
+    base16ct::lower::encode_string(digest(&SHA256, der).as_ref())
+}
+
+fn known(directory: &TestDirectory, authority: &str) -> Option<String> {
+    StateDir::new(directory.path().join("state")).get(KNOWN_SERVERS, authority).unwrap()
+}
+
+fn remember(directory: &TestDirectory, authority: &str, fingerprint: &str) {
+    let state = StateDir::new(directory.path().join("state"));
+    state.set(KNOWN_SERVERS, authority, Some(fingerprint)).unwrap();
 }
 
 /// Serves `list` over TLS, with the certificates in turn; a client may reject its certificate.
@@ -36,35 +59,83 @@ pub(super) fn tls_server(configs: Vec<Arc<ServerConfig>>) -> (String, JoinHandle
 }
 
 #[test]
-fn certificate_is_remembered_and_then_demanded() {
+fn key_is_remembered_and_then_demanded() {
     let directory = TestDirectory::new();
-    let (one, other) = (tls_config(), tls_config());
-    let (authority, thread) = tls_server(vec![one.clone(), one.clone(), other.clone(), other.clone(), other]);
+    let key = KeyPair::generate().unwrap();
+    let of_key = sha256(&key.subject_public_key_info());
+    let (first, renewed) = (certificate(&key, "elsewhere"), certificate(&key, "there"));
+    let of_first = sha256(&first);
+    let (first, renewed, other) = (config_with(first, &key), config_with(renewed, &key), tls_config());
+    let (authority, thread) = tls_server(vec![first, renewed, other.clone(), other.clone(), other]);
     let line = format!("--url wss://{authority} --session S/1 list");
-    let state = StateDir::new(directory.path().join("state"));
 
     let said = ctl(&directory, &line);
     assert_eq!(said.code, 0, "{}", said.err);
-    let known = state.get(KNOWN_SERVERS, &authority).unwrap().unwrap();
-    assert_eq!(known.len(), 64);
-    assert!(said.err.contains(&known) && said.err.contains("trusted from now on"), "{}", said.err);
+    assert_eq!(known(&directory, &authority), Some(of_key.clone()));
+    let shown = format!("\n  public key   {of_key}\n  certificate  {of_first}\n");
+    assert!(said.err.contains(&shown) && said.err.contains("trusted from now on"), "{}", said.err);
 
     let said = ctl(&directory, &line);
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "a renewed certificate with the same key");
 
     let said = ctl(&directory, &line);
     assert_eq!((said.code, said.out.as_str()), (UNTRUSTED, ""));
-    assert!(said.err.contains(&known) && said.err.contains("Nothing was sent"), "{}", said.err);
-    assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(known.clone()));
-    let shown = said.err.lines().find_map(|line| line.strip_prefix("  presented ")).unwrap().to_owned();
+    assert!(said.err.contains(&of_key) && said.err.contains("Nothing was sent"), "{}", said.err);
+    assert_eq!(known(&directory, &authority), Some(of_key.clone()));
+    let shown = said.err.lines().find_map(|line| line.strip_prefix("  public key   ")).unwrap().to_owned();
 
-    let said = ctl(&directory, &format!("{line} --fingerprint {known}"));
+    let said = ctl(&directory, &format!("{line} --fingerprint {of_key}"));
     assert_eq!(said.code, UNTRUSTED);
     assert!(said.err.contains("not the one demanded"), "{}", said.err);
 
     let said = ctl(&directory, &format!("{line} --fingerprint {shown}"));
-    assert_eq!(said.code, 0, "{}", said.err);
-    assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(shown));
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert_eq!(known(&directory, &authority), Some(shown));
+    thread.join().unwrap();
+}
+
+/// Earlier versions remembered the certificate.
+#[test]
+fn remembered_certificate_becomes_its_key() {
+    let directory = TestDirectory::new();
+    let key = KeyPair::generate().unwrap();
+    let of_key = sha256(&key.subject_public_key_info());
+    let (first, renewed) = (certificate(&key, "elsewhere"), certificate(&key, "there"));
+    let old = sha256(&first);
+    let (first, renewed) = (config_with(first, &key), config_with(renewed, &key));
+    let (authority, thread) =
+        tls_server(vec![renewed.clone(), first.clone(), first.clone(), renewed.clone(), first, renewed]);
+    let line = format!("--url wss://{authority} --session S/1 list");
+    remember(&directory, &authority, &old);
+
+    let said = ctl(&directory, &line);
+    assert_eq!(said.code, UNTRUSTED, "renewed before its key was known: {}", said.err);
+    assert_eq!(known(&directory, &authority), Some(old.clone()));
+
+    // A file that cannot be written does not keep anybody out.
+    let draft = format!("state/{KNOWN_SERVERS}.new-{}", std::process::id());
+    let draft = directory.path().join(draft);
+    fs::create_dir(&draft).unwrap();
+    let said = ctl(&directory, &line);
+    assert!(said.code == 0 && said.err.starts_with("friendlet ctl: cannot write "), "{}", said.err);
+    assert_eq!(known(&directory, &authority), Some(old.clone()));
+    fs::remove_dir(&draft).unwrap();
+
+    let said = ctl(&directory, &line);
+    let moved =
+        format!("wss://{authority}: its public key is required from now on, no longer its certificate\n");
+    assert_eq!((said.code, said.err), (0, moved));
+    assert_eq!(known(&directory, &authority), Some(of_key.clone()));
+    let said = ctl(&directory, &line);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "the renewed one");
+
+    // Either is accepted where a person names it, and a certificate is that certificate alone.
+    let demanding = format!("{line} --fingerprint {old}");
+    let said = ctl(&directory, &demanding);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert_eq!(known(&directory, &authority), Some(of_key));
+    let said = ctl(&directory, &demanding);
+    assert!(said.code == UNTRUSTED && said.err.contains("not the one demanded"), "{}", said.err);
     thread.join().unwrap();
 }
 
@@ -87,7 +158,7 @@ fn certificate_without_its_key() {
     let said = ctl(&directory, &format!("--url wss://{authority} --session S/1 list"));
     assert_eq!((said.code, said.out.as_str()), (UNAVAILABLE, ""));
     assert!(said.err.contains("BadSignature"), "{}", said.err);
-    assert_eq!(StateDir::new(directory.path().join("state")).get(KNOWN_SERVERS, &authority), Ok(None));
+    assert_eq!(known(&directory, &authority), None);
     thread.join().unwrap();
 }
 

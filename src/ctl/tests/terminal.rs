@@ -91,7 +91,7 @@ fn reader_that_has_gone_ends_it_quietly() {
 }
 
 #[test]
-fn person_is_asked_about_a_new_certificate() {
+fn person_is_asked_about_a_new_key() {
     for (answer, code) in [("yes", 0), ("no", UNTRUSTED), ("", UNTRUSTED)] {
         let directory = TestDirectory::new();
         let (authority, thread) = server(1, move |_, stream| {
@@ -106,7 +106,7 @@ fn person_is_asked_about_a_new_certificate() {
             respond(&mut socket, 1, LIST, LIST_CONTENT);
             finish(socket);
         });
-        let answers = [("Is this the fingerprint of the server?", answer)];
+        let answers = [("Are these the fingerprints of the server?", answer)];
         let setting =
             Setting { is_terminal: true, session: Some("S/1"), answers: &answers, ..Setting::default() };
         let said = setting.run(&directory, &format!("--url wss://{authority} list"));

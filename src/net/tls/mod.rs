@@ -33,7 +33,7 @@ pub use buffers::Buffers;
 pub use failure::TlsFailure;
 pub use self_signed::SelfSigned;
 pub use session::Session;
-pub use validity::validity;
+pub use validity::{public_key, validity};
 
 crate::limits::limits! {
     /// Incoming buffer of one TLS connection: the largest record of RFC 8446, 5.2.

@@ -21,7 +21,7 @@ pub fn validity(certificate: &[u8]) -> Option<RangeInclusive<Duration>> {
 }
 
 /// SubjectPublicKeyInfo of a certificate; `None` if it cannot be read.
-pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+pub fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     let (_dates, rest) = value(from_dates_on(certificate)?, SEQUENCE)?;
     let (_subject, key) = value(rest, SEQUENCE)?;
     let (_, rest) = value(key, SEQUENCE)?;

@@ -19,7 +19,7 @@ impl Directory {
         self.0.path("tls").join(name)
     }
 
-    /// SHA-256 of the certificate that serves, and the notices.
+    /// SHA-256 of the public key that serves, and the notices.
     fn served(&self, falls_back: bool) -> Result<(String, Vec<String>), StartError> {
         let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
         let mut state = self.0.open(falls_back)?;
@@ -27,7 +27,7 @@ impl Directory {
         let files = [self.path("certificate.pem"), self.0.path(TEMPORARY)];
         let is_temporary = state.notices.iter().any(|notice| notice.contains("a temporary certificate"));
         let pem = fs::read(&files[usize::from(is_temporary)]).unwrap();
-        Ok((fingerprint(&pem).unwrap(), state.notices))
+        Ok((fingerprints(&pem).unwrap().key, state.notices))
     }
 }
 
@@ -104,12 +104,12 @@ fn temporary_certificate_serves_where_all_is_damaged_and_stays_the_same() {
     }
     let (served, notices) = dir.served(false).unwrap();
     assert_ne!(served, made);
-    let both = format!("SHA-256 {served} instead of {made}");
+    let both = format!("public key SHA-256 {served} instead of {made}");
     assert!(notices.iter().any(|notice| notice.contains(&both)), "{notices:?}");
     assert_eq!(dir.served(false).unwrap().0, served);
     // Nothing was replaced.
     let certificate = fs::read(dir.path("certificate.pem")).unwrap();
-    assert_eq!(fingerprint(&certificate).unwrap(), made);
+    assert_eq!(fingerprints(&certificate).unwrap().key, made);
     assert!(dir.path("key.pem.broken").exists());
     fs::remove_file(dir.0.path(TEMPORARY)).unwrap();
     for name in ["certificate.pem", "certificate.pem.copy", "key.pem.copy"] {
@@ -127,12 +127,12 @@ fn key_on_a_medium_that_is_not_mounted_is_not_replaced() {
     std::os::unix::fs::symlink("../medium/key.pem", dir.path("key.pem")).unwrap();
     let (served, notices) = dir.served(true).unwrap();
     assert!(notices.iter().any(|notice| notice.contains("a temporary certificate")), "{notices:?}");
-    assert_ne!(served, fingerprint(cert.pem().as_bytes()).unwrap());
+    assert_ne!(served, fingerprints(cert.pem().as_bytes()).unwrap().key);
     assert_eq!(fs::read_to_string(dir.path("certificate.pem")).unwrap(), cert.pem());
     fs::create_dir(dir.0.path("medium")).unwrap();
     fs::write(dir.0.path("medium/key.pem"), signing_key.serialize_pem()).unwrap();
     let (served, notices) = dir.served(true).unwrap();
-    assert_eq!((served, notices), (fingerprint(cert.pem().as_bytes()).unwrap(), vec![]));
+    assert_eq!((served, notices), (fingerprints(cert.pem().as_bytes()).unwrap().key, vec![]));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn directory_of_the_certificate_is_damaged_and_the_temporary_one_stays_the_same(
             let (served, notices) = dir.served(falls_back).unwrap();
             assert_ne!(served, made);
             assert_eq!(*temporary.get_or_insert(served.clone()), served);
-            let both = format!("SHA-256 {served} instead of one that cannot be read");
+            let both = format!("public key SHA-256 {served} instead of one that cannot be read");
             assert!(notices.len() == 1 && notices[0].contains(&both), "{notices:?}");
         }
         fs::remove_file(&tls).unwrap();

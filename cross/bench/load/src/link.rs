@@ -2,12 +2,14 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
@@ -226,13 +228,19 @@ fn write_all(stream: &mut TcpStream, mut bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// TLS 1.3 by ring that takes any certificate: the servers are on this machine, and what the client
-/// computes is not measured.
-pub(crate) fn tls_config() -> Result<Arc<ClientConfig>, Error> {
+/// computes is not measured. `own` are the files of a certificate of the client and its key, in PEM.
+pub(crate) fn tls_config(own: Option<[&Path; 2]>) -> Result<Arc<ClientConfig>, Error> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(Anybody));
+    let config = match own {
+        None => config.with_no_client_auth(),
+        Some([certificate, key]) => config.with_client_auth_cert(
+            vec![CertificateDer::from_pem_file(certificate)?],
+            PrivateKeyDer::from_pem_file(key)?,
+        )?,
+    };
     Ok(Arc::new(config))
 }
 

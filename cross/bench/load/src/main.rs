@@ -13,6 +13,7 @@ mod rate;
 mod setups;
 mod spawns;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -54,6 +55,9 @@ pub(crate) struct Options {
     pub(crate) login: String,
     pub(crate) session: String,
     pub(crate) user: String,
+    /// Files of the administrator's certificate and its key.
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Options {
@@ -119,6 +123,8 @@ fn read() -> Result<(String, Options), Error> {
         login: String::new(),
         session: String::new(),
         user: String::new(),
+        certificate: PathBuf::new(),
+        key: PathBuf::new(),
     };
     while let Some(argument) = parser.next()? {
         match argument {
@@ -139,6 +145,8 @@ fn read() -> Result<(String, Options), Error> {
             Arg::Long("flood") => options.flood = parser.value()?.string()?,
             Arg::Long("login") => options.login = parser.value()?.string()?,
             Arg::Long("user") => options.user = parser.value()?.string()?,
+            Arg::Long("certificate") => options.certificate = parser.value()?.into(),
+            Arg::Long("key") => options.key = parser.value()?.into(),
             Arg::Long("core") => pin(parser.value()?.parse()?)?,
             other => return Err(other.unexpected().into()),
         }
@@ -148,7 +156,7 @@ fn read() -> Result<(String, Options), Error> {
         options.target.address = server.ok_or("--server ADDRESS is missing")?;
     }
     if tls {
-        options.target.tls = Some(link::tls_config()?);
+        options.target.tls = Some(link::tls_config(None)?);
     }
     if let Some(session) = session {
         options.target.path = format!("/fcws?sessionid={session}");

@@ -153,6 +153,10 @@ impl Programs {
         command.args(["flood", "--tls", "--core", load::CORE, "--flood", flood, "--login", LOGIN]);
         command.args(["--server", &address.to_string(), "--pid", &server.pid().to_string()]);
         command.args(["--session", SESSION, "--user", USER, "--messages", &number.to_string()]);
+        // Any certificate can be paired, and that of the server is at hand.
+        for (option, file) in [("--certificate", "tls/certificate.pem"), ("--key", "tls/key.pem")] {
+            command.arg(option).arg(state.join(file));
+        }
         let mut found = load::parse(&run::captured(&mut command)?)?;
         server.stop()?;
         found.insert("bound_bytes".to_owned(), self.bound(&file)?);
@@ -204,12 +208,15 @@ impl Row {
 
     fn line(&self) -> String {
         format!(
-            "{}: {} logins ({} ms), {} calls ({} ms), {:.0} % of a processor",
+            "{}: {} logins ({} ms), {} calls with a token ({} ms), {} with a certificate ({} ms), {:.0} % of a \
+             processor",
             self.title,
             self.done("logins"),
             self.times("logins"),
             self.done("calls"),
             self.times("calls"),
+            self.done("paired"),
+            self.times("paired"),
             self.processor()
         )
     }
@@ -217,7 +224,8 @@ impl Row {
     fn failures(&self) -> Vec<String> {
         let number = f64::from(self.number);
         // The socket is called once more, at the end of the flood.
-        let wanted = [("logins", number), ("calls", number), ("healths", number), ("messages", number + 1.0)];
+        let wanted = ["logins", "calls", "paired", "healths"].map(|name| (name, number));
+        let wanted = wanted.into_iter().chain([("messages", number + 1.0)]);
         let done = wanted.map(|(name, wanted)| {
             let done = self.figure(&format!("{name}_done"));
             (done >= wanted, format!("{done} of {wanted} {name}"))
@@ -227,7 +235,7 @@ impl Row {
             (self.figure("bound") >= 1.0, "the socket that was bound was closed".to_owned()),
             (peak <= bound, format!("{peak} bytes of memory, where {bound} are the bound")),
         ];
-        let failed = done.into_iter().chain(others).filter(|(is_met, _)| !is_met);
+        let failed = done.chain(others).filter(|(is_met, _)| !is_met);
         failed.map(|(_, what)| format!("{}: {what}", self.title)).collect()
     }
 }
@@ -253,6 +261,9 @@ fn table(rows: &[Row], number: u32) -> Result<String, String> {
             ("calls with a token from that of the flood", Box::new(|row| row.done("calls"))),
             ("ms", Box::new(|row| row.times("calls"))),
             ("connections of these", Box::new(|row| format!("{:.0}", row.figure("calls_connections")))),
+            ("calls with a paired certificate from there", Box::new(|row| row.done("paired"))),
+            ("ms", Box::new(|row| row.times("paired"))),
+            ("connections of these", Box::new(|row| format!("{:.0}", row.figure("paired_connections")))),
             ("health, ms", Box::new(|row| row.times("healths"))),
             ("bound socket, ms", Box::new(|row| row.times("messages"))),
             ("processor of the server, %", Box::new(|row| format!("{:.0}", row.processor()))),
@@ -267,7 +278,8 @@ mod tests {
     use super::*;
 
     fn row(figures: &[(&str, u64)]) -> Row {
-        let mut found: Found = ["logins", "calls", "healths"].map(|name| (format!("{name}_done"), 3)).into();
+        let mut found: Found =
+            ["logins", "calls", "paired", "healths"].map(|name| (format!("{name}_done"), 3)).into();
         found.extend([("messages_done", 4), ("bound", 1), ("peak_bytes", 9), ("bound_bytes", 9)].map(own));
         found.extend(figures.iter().copied().map(own));
         Row { title: "t", number: 3, found }
@@ -283,6 +295,7 @@ mod tests {
         for (name, value) in [
             ("logins_done", 2),
             ("calls_done", 2),
+            ("paired_done", 2),
             ("healths_done", 2),
             ("messages_done", 3),
             ("bound", 0),

@@ -1,5 +1,5 @@
-//! The administrator: logs in from another address, calls with a token from that of the flood, looks at the health,
-//! and has a socket that is bound.
+//! The administrator: logs in from another address, calls with a token and with a paired certificate from that of the
+//! flood, looks at the health, and has a socket that is bound.
 
 use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
@@ -11,9 +11,9 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::kind::{STATUS, command, post};
-use super::socket;
+use super::{SAME, socket};
 use crate::frame::{self, TEXT};
-use crate::link::{Link, Target};
+use crate::link::{Link, Target, tls_config};
 use crate::{Error, Options};
 
 /// Time of the administrator for what he wants, with further attempts.
@@ -56,8 +56,12 @@ impl Tries {
 
 pub(super) struct Administrator {
     target: Target,
+    /// The same with a certificate that is paired.
+    paired: Target,
     login: Vec<u8>,
     call: Vec<u8>,
+    /// A call without a session.
+    without_session: Vec<u8>,
     bound: Link,
     /// Calls on the bound socket, and what their answers contain.
     texts: Vec<(String, &'static str)>,
@@ -65,6 +69,7 @@ pub(super) struct Administrator {
     is_refused: bool,
     logins: Tries,
     calls: Tries,
+    paired_calls: Tries,
     healths: Tries,
     messages: Tries,
 }
@@ -79,16 +84,21 @@ impl Administrator {
         } else {
             vec![(STATUS.to_owned(), STATE)]
         };
+        // The server accepts connections before it has made its certificate, which is read below.
+        let bound = Link::open(&options.target)?;
         Ok(Self {
             target: options.target.clone(),
+            paired: pair(options, &token)?,
             login: post("login", &options.login, options.login.len()),
             call: post("validate", &token, token.len()),
-            bound: Link::open(&options.target)?,
+            without_session: post("services/hello/status", "", 0),
+            bound,
             texts,
             is_bound: true,
             is_refused: false,
             logins: Tries::default(),
             calls: Tries::default(),
+            paired_calls: Tries::default(),
             healths: Tries::default(),
             messages: Tries::default(),
         })
@@ -96,9 +106,12 @@ impl Administrator {
 
     /// Does each of his things once.
     pub(super) fn come(&mut self, other: Ipv4Addr, same: Ipv4Addr) -> Result<(), Error> {
-        let Self { target, login, call, logins, calls, healths, .. } = self;
+        let Self {
+            target, paired, login, call, without_session, logins, calls, paired_calls, healths, ..
+        } = self;
         attempt(target, logins, other, login, "\"sessionid\"")?;
         attempt(target, calls, same, call, "\"response\":\"true\"")?;
+        attempt(paired, paired_calls, same, without_session, STATE)?;
         attempt(target, healths, other, HEALTH, "200 OK")?;
         self.look();
         Ok(())
@@ -150,6 +163,7 @@ impl Administrator {
         for (name, tries) in [
             ("logins", &self.logins),
             ("calls", &self.calls),
+            ("paired", &self.paired_calls),
             ("healths", &self.healths),
             ("messages", &self.messages),
         ] {
@@ -157,6 +171,22 @@ impl Administrator {
         }
         println!("bound {}", u8::from(self.is_bound));
     }
+}
+
+/// Has the certificate accepted as that of the administrator.
+fn pair(options: &Options, token: &str) -> Result<Target, Error> {
+    let own = Some([options.certificate.as_path(), &options.key]);
+    let paired = Target { tls: Some(tls_config(own)?), ..options.target.clone() };
+    let window = format!("{token}&username=admin");
+    for (target, call, form) in
+        [(&options.target, "board/pair", window.as_str()), (&paired, "user/pair", "deviceid=flood")]
+    {
+        let answer = exchange(target, SAME, &post(call, form, form.len()), LIMIT)?;
+        if !answer.contains("\"ok\"") {
+            return Err(format!("{call}: {answer}").into());
+        }
+    }
+    Ok(paired)
 }
 
 /// Sends a request until the answer has `expected`, or [`LIMIT`] has passed.
