@@ -32,6 +32,7 @@ use crate::service::{
 use crate::session::SessionMemo;
 use crate::sys::Clock;
 use crate::sys::fork::SignalFd;
+use crate::sys::program::exit_of;
 
 /// Time of the server from the signal for its end to its begin.
 const END_BEGIN_TIME: Duration = Duration::from_secs(5);
@@ -427,7 +428,7 @@ impl MainLoop {
 
     fn handle_status(&mut self, pid: Pid, status: WaitStatus) {
         if self.server == Some(pid) {
-            if let Some(exit) = to_exit(status) {
+            if let Some(exit) = exit_of(status) {
                 self.handle_server_exit(exit);
             }
             return;
@@ -443,7 +444,7 @@ impl MainLoop {
         if status.continued() {
             return self.report(slot, ProcessEvent::Resumed);
         }
-        let Some(exit) = to_exit(status).map(|exit| self.with_oom(index, exit)) else { return };
+        let Some(exit) = exit_of(status).map(|exit| self.with_oom(index, exit)) else { return };
         // What it wrote before its exit comes first.
         self.read_launch(index);
         let Some(place) = self.slots.get_mut(index) else { return };
@@ -473,7 +474,7 @@ impl MainLoop {
 
     /// Handles the exit of a child that leads no slot: a stop command, a program that is tried, or an orphan.
     fn handle_stop_command(&mut self, pid: Pid, status: WaitStatus) {
-        let Some(exit) = to_exit(status) else { return };
+        let Some(exit) = exit_of(status) else { return };
         self.strays.forget(pid);
         if self.end_trial(pid, exit) {
             return;
@@ -548,11 +549,6 @@ impl MainLoop {
             slot.notice = Notice::default();
         }
     }
-}
-
-fn to_exit(status: WaitStatus) -> Option<Exit> {
-    let signal = |signal| Exit::Signal { signal, core: status.as_raw() & 0x80 != 0, oom: false };
-    status.exit_status().map(Exit::Code).or_else(|| status.terminating_signal().map(signal))
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod output_files;
 mod paired;
 pub mod password;
 mod passwords;
+pub mod program;
 pub mod random;
 pub mod raw;
 mod rotated_files;
