@@ -22,12 +22,12 @@ use super::slot::{Progress, Slot};
 use super::strays::Strays;
 use super::trial::Upgrade;
 use super::{Configuration, READY_PIPE_BYTES, SLOTS, SOFTWARE, ServerEnd, raw};
-use crate::limits::SESSIONS;
+use crate::limits::{SERVICES, SESSIONS};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
-    Exit, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal, SpawnError,
-    SpawnStage,
+    Events, Exit, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal,
+    SpawnError, SpawnStage,
 };
 use crate::session::SessionMemo;
 use crate::sys::Clock;
@@ -67,6 +67,10 @@ pub(super) struct MainLoop {
     pub(super) notices: Option<NoticeSocket>,
     /// Report of a process that may be one of a service: its environment is being read.
     pub(super) held_notice: Option<(UCred, Message)>,
+    /// Events of services.
+    pub(super) events: Events,
+    /// Events of each service that were refused.
+    pub(super) refused_events: [u32; SERVICES],
     pub(super) signals: SignalFd,
     /// `None`: processes are known by their process group and `/proc`.
     pub(super) cgroups: Option<Cgroups>,
@@ -119,6 +123,8 @@ impl MainLoop {
         Self {
             notices: NoticeSocket::new(&services),
             held_notice: None,
+            events: Events::default(),
+            refused_events: [0; SERVICES],
             services,
             clock,
             slots: core::iter::repeat_with(|| Slot::FREE).take(SLOTS).collect(),
@@ -153,6 +159,7 @@ impl MainLoop {
     /// upgrade, and the services run on for another one.
     pub(super) fn serve(&mut self, server: Pid, configuration: &mut dyn Configuration) -> Option<ServerEnd> {
         self.server = Some(server);
+        self.events.send_again();
         (self.has_crashed, self.is_server_ending, self.end) = (false, false, ServerEnd::default());
         (self.end_by, self.dying_since) = (None, None);
         self.crashes.start(Instant::now());
@@ -232,7 +239,8 @@ impl MainLoop {
     }
 
     pub(super) fn wait(&self, pause: Option<Duration>) {
-        let is_pending = self.server_socket.is_pending() || self.slots.iter().any(Slot::has_notice);
+        let has_reports = self.slots.iter().any(Slot::has_notice) || self.events.is_unsent();
+        let is_pending = self.server_socket.is_pending() || has_reports;
         let output = if is_pending { PollFlags::OUT } else { PollFlags::empty() };
         let messages = self.server.and_then(|_| self.server_socket.watched());
         let messages = messages.map(|fd| (fd, PollFlags::IN | output));
@@ -548,6 +556,7 @@ impl MainLoop {
             }
             slot.notice = Notice::default();
         }
+        self.send_events();
     }
 }
 
