@@ -77,6 +77,7 @@ export interface Service {
   waitsFor?: string[];
   history: End[];
   checks?: Check[];
+  events?: ServiceEvent[];
 }
 
 export interface Status {
@@ -95,6 +96,15 @@ export interface Status {
   ready?: boolean;
   text?: string;
   overridden?: boolean;
+  events?: ServiceEvent[];
+}
+
+export interface ServiceEvent {
+  key: string;
+  value: string;
+  ago: number;
+  changes: number;
+  expires?: number;
 }
 
 export interface Command {
@@ -224,6 +234,16 @@ export interface ServiceChange {
   output?: string[];
 }
 
+export interface ServiceEvents {
+  service: string;
+  events: EventValue[];
+}
+
+export interface EventValue {
+  key: string;
+  value: string;
+}
+
 export interface CheckChange {
   check: string;
   service?: string;
@@ -282,6 +302,7 @@ export interface Answers {
 /** Data of each event of `GET /api/v1/events`. */
 export interface Events {
   "service-change": ServiceChange;
+  "service-events": ServiceEvents;
   "check-change": CheckChange;
   "server-notice": string;
 }

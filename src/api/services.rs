@@ -158,9 +158,10 @@ pub(super) fn status<'a>(
     let services = &cx.api.services;
     match services.table().get(service) {
         Some(spec) => {
-            let (status, ends) = (services.status(service, cx.now), services.ends(service));
+            let now = cx.now;
+            let (status, ends) = (services.status(service, now), services.ends(service));
             let text = services.status_text(service);
-            Outcome::Service(ServiceStatus { spec, status, ends, text })
+            Outcome::Service(ServiceStatus { spec, status, ends, text, services, service, now })
         }
         None => internal("a service outside the table"),
     }

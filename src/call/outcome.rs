@@ -152,6 +152,12 @@ pub struct ServiceStatus<'a> {
     pub ends: u32,
     /// Line in which it describes its state; empty without one.
     pub text: &'a str,
+    /// All services.
+    pub services: &'a Supervisor,
+    /// The service.
+    pub service: ServiceId,
+    /// Time since the start of the server.
+    pub now: Duration,
 }
 
 /// One service in detail.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 
-use super::{check, help};
+use super::{check, help, notify};
 use crate::session::is_user_name;
 
 /// Parsed command line.
@@ -23,6 +23,8 @@ pub(super) enum Command {
     Init,
     /// Print the limits.
     Limits,
+    /// Send a report of a service.
+    Notify { datagram: String },
     /// Print the `[[user]]` table of a new password.
     Passwd { user: String },
     /// Run the server.
@@ -66,6 +68,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                     "hello" => alone(parser, Command::Hello, help::HELLO),
                     "init" => alone(parser, Command::Init, help::INIT),
                     "limits" => alone(parser, Command::Limits, help::LIMITS),
+                    "notify" => notify(parser),
                     "passwd" => passwd(parser),
                     _ => Err(format!("unknown command '{name}'").into()),
                 };
@@ -106,6 +109,19 @@ fn check(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         }
     }
     Ok(Command::Check(options))
+}
+
+fn notify(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut words, mut seconds) = (Vec::new(), None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help(help::NOTIFY)),
+            Long("for") if seconds.is_none() => seconds = Some(parser.value()?.string()?),
+            Value(word) => words.push(word.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Notify { datagram: notify::datagram(&words, seconds.as_deref())? })
 }
 
 fn passwd(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -176,6 +192,12 @@ mod tests {
             ("check --board b --root r", Command::Check(for_board(None))),
             ("passwd admin", Command::Passwd { user: "admin".to_owned() }),
             ("limits", Command::Limits),
+            ("notify a=b", Command::Notify { datagram: "X_FRIENDLET_EVENT=a=b\n".to_owned() }),
+            (
+                "notify --for 1 READY=1",
+                Command::Notify { datagram: "READY=1\nX_FRIENDLET_FOR=1\n".to_owned() },
+            ),
+            ("notify --help", Command::Help(help::NOTIFY)),
             ("hello", Command::Hello),
             ("init", Command::Init),
             ("--version", Command::Version),

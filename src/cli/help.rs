@@ -14,6 +14,7 @@ Commands:
   check    validate a configuration file and print its worst-case memory
   passwd   print a [[user]] table for the configuration file, from a password
   ctl      control the services of a running server
+  notify   report events of a service, such as door=open, from its script
   limits   print the limits of this build
   hello    write a line a second; the built-in service
 
@@ -75,6 +76,19 @@ On a terminal the prompt appears twice, without echo. Otherwise the password is 
   printf 'secret\\n' | friendlet passwd admin >> /etc/friendlet/friendlet.toml
 'admin' becomes an administrator, any other name a user without services; add those by hand.
 Exit code 65: the password is empty or too long, or the two entries differ.
+";
+
+pub(super) const NOTIFY: &str = "\
+Reports what a service of type notify knows, from one of its processes, to NOTIFY_SOCKET.
+
+Usage: friendlet notify KEY=VALUE... [--for SECONDS]
+
+  --for SECONDS   forget these values after that time, unless they are reported again
+
+A key of a-z 0-9 . - _ is an event, such as door=open, which users see beside the state until the
+service ends; without a value (door=) it is removed. Capital letters are those of sd_notify(3):
+READY=1, STATUS=text, WATCHDOG=1.
+Exit code 69: NOTIFY_SOCKET is missing, or not read within 5 s.
 ";
 
 pub(super) const LIMITS: &str = "\

@@ -1,6 +1,6 @@
 //! Command line of `friendlet`: parser, commands and exit codes.
 //!
-//! Each command is a module: `serve`, `check`, `passwd`, `hello` and [`limits`]; [`init`](crate::init) and
+//! Each command is a module: `serve`, `check`, `passwd`, `notify`, `hello` and [`limits`]; [`init`](crate::init) and
 //! [`ctl`](crate::ctl) are layers of their own. `load` finds and reads the configuration file.
 
 mod arguments;
@@ -13,6 +13,7 @@ mod help;
 #[doc(hidden)]
 pub mod limits;
 pub mod load;
+mod notify;
 mod passwd;
 mod serve;
 mod state_dir;
@@ -52,6 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Settings { network: config.network, devices: config.devices }
         }),
         Command::Limits => print(&limits::text()),
+        Command::Notify { datagram } => notify::run(&datagram),
         Command::Passwd { user } => passwd::run(&user),
         Command::Serve { config, falls_back } => serve::run(config.as_deref(), falls_back),
         Command::Version => print(&version()),

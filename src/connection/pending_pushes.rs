@@ -9,6 +9,8 @@ pub(super) struct PendingPushes {
     pub(super) services: u64,
     /// Bit set of the health checks with a pending push of their state.
     pub(super) checks: u64,
+    /// Bit set of the services with a pending push of their events.
+    pub(super) events: u64,
     /// The problem of the board was sent.
     pub(super) is_notified: bool,
     /// Service whose output the socket follows, and the position of the next line to send.
@@ -20,6 +22,7 @@ impl PendingPushes {
     pub(super) fn clear(&mut self) {
         self.services = 0;
         self.checks = 0;
+        self.events = 0;
         self.log = None;
     }
 

@@ -9,7 +9,9 @@ use crate::api::{self, Accounts, Api, Platform};
 use crate::friendcore::reply;
 use crate::json::Writer;
 use crate::limits::SERVICE_NAME_BYTES;
-use crate::service::{LastExit, ServiceId, Spec, StateChange};
+use crate::service::{
+    EVENT_KEY_BYTES, EVENT_VALUE_BYTES, LastExit, SERVICE_EVENTS, ServiceId, Spec, StateChange,
+};
 use crate::ws::TextFrame;
 
 /// A change of one service, encoded once for every socket.
@@ -62,6 +64,12 @@ const _: () = assert!(
     "push_backlog_bytes: must hold the shortest push of a change"
 );
 
+const _: () = assert!(
+    128 + SERVICE_NAME_BYTES + SERVICE_EVENTS * (24 + EVENT_KEY_BYTES + 2 * EVENT_VALUE_BYTES)
+        <= PUSH_BACKLOG_BYTES,
+    "push_backlog_bytes: must hold the events of a service"
+);
+
 /// Bit of a service in [`PendingPushes`](super::pending_pushes::PendingPushes).
 fn bit(service: ServiceId) -> u64 {
     1 << service.index()
@@ -82,6 +90,7 @@ pub(super) fn flush(connection: &mut Connection, cx: &mut Context<'_>) {
     if connection.send.is_empty() {
         flush_changes(connection, cx.api, cx.platform, cx.now);
         flush_checks(connection, cx.api, cx.now);
+        flush_events(connection, cx.api, cx.now);
         if connection.pushes.log.is_some() {
             flush_log(connection, cx);
         }
@@ -133,6 +142,28 @@ pub(super) fn flush_checks(connection: &mut Connection, api: &Api, now: Duration
             && connection.put_text(|out| reply::check_change(out, check, service, status)).is_ok()
         {
             connection.pushes.checks &= !bit;
+        }
+    }
+    connection.track_stall(now);
+}
+
+/// Sends the events of each service of which one has changed, as far as there is room, to users of the service.
+pub(super) fn flush_events(connection: &mut Connection, api: &Api, now: Duration) {
+    if connection.pushes.events == 0 {
+        return;
+    }
+    for (service, spec) in api.services.table().iter() {
+        let bit = bit(service);
+        // The socket may be bound to another user since the change.
+        if !may_receive(connection, &api.accounts, &spec.name) {
+            connection.pushes.events &= !bit;
+        }
+        let events = || api.services.events(service);
+        if connection.pushes.events & bit != 0
+            && may_push(connection)
+            && connection.put_text(|out| reply::service_events(out, &spec.name, events())).is_ok()
+        {
+            connection.pushes.events &= !bit;
         }
     }
     connection.track_stall(now);

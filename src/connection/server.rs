@@ -491,6 +491,12 @@ impl Server {
             push::flush_checks(slot, &self.api, now);
             wake(&mut self.wakes, slot.place.id);
         }
+        let changed = self.api.services.take_changed_events(now);
+        for slot in self.slots.iter_mut().filter(|slot| changed != 0 && slot.closing.is_open()) {
+            slot.pushes.events |= changed;
+            push::flush_events(slot, &self.api, now);
+            wake(&mut self.wakes, slot.place.id);
+        }
         while let Some(key) = self.api.accounts.next_ended() {
             self.end_session(key, "session killed", now);
         }

@@ -74,6 +74,7 @@ link.onstate = (state) => {
 
 link.onpush = (type, data) => {
   if (type === "service-change") handleChange(data);
+  else if (type === "service-events") readStatus(data.service);
   else if (type === "service-log") view.handleLog?.(data);
   else if (type === "server-notice") {
     notices.add(data);

@@ -40,7 +40,7 @@ async function readStatus(name) {
 function take(name, status) {
   const service = services.get(name);
   if (!service) return;
-  for (const key of ["Ready", "Text", "WaitsFor", "Next"]) delete service[key];
+  for (const key of ["Ready", "Text", "WaitsFor", "Next", "Events"]) delete service[key];
   Object.assign(service, status, { entered: Date.now() - 1000 * status.Since });
   drawServices();
 }
@@ -64,6 +64,7 @@ function explain(service) {
   const words = [service.Pid || service.State === "stopped" ? "" : service.Reason];
   if (service.Pid && service.Ready === false) words.push("not ready");
   if (service.Text) words.push(service.Text);
+  for (const { Key, Value } of service.Events ?? []) words.push(`${Key} ${Value}`);
   return words.filter(Boolean).join("; ");
 }
 

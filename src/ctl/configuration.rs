@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,8 @@ use super::state::{KNOWN_SERVERS, SESSIONS};
 use super::url::Url;
 use super::values::text_of;
 use crate::json::Raw;
+use crate::service::Exit;
+use crate::sys::program::{Command, Surroundings, wait};
 
 /// Path of the call that shows and changes the file.
 const CONFIGURATION: &str = "board/configuration";
@@ -86,8 +87,10 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
     let draft = env.state()?.write_draft(&before)?;
     let editor = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| std::env::var(name).ok());
     let editor = editor.into_iter().find(|editor| !editor.is_empty()).unwrap_or_else(|| "vi".to_owned());
-    let status = Command::new("/bin/sh").args(["-c", &format!("{editor} \"$0\"")]).arg(&draft).status();
-    if !status.is_ok_and(|status| status.success()) {
+    let mut command = Command::new("/bin/sh");
+    command.argument("sh").argument("-c").argument(format!("{editor} \"$0\"")).argument(&draft);
+    let exit = command.inherit_variables().start(Surroundings::Inherited).and_then(wait);
+    if !exit.is_ok_and(|exit| exit == Some(Exit::Code(0))) {
         let text =
             format!("the editor '{editor}' failed: nothing was changed; the draft is {}", draft.display());
         return Err(Failure::new(FAILED, text));

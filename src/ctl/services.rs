@@ -10,7 +10,9 @@ use super::failure::{FAILED, Failure, NOT_RUNNING, UNAVAILABLE, UNKNOWN};
 use super::link::Link;
 use super::output::{Row, sanitize, sanitize_lines, table};
 use super::pattern::{self, ALL, is_pattern};
-use super::values::{failure_object, member, shown, shown_duration, shown_or, shown_state, string, text_of};
+use super::values::{
+    failure_object, member, members, shown, shown_duration, shown_or, shown_state, string, text_of,
+};
 use crate::json::Raw;
 use crate::suggest::nearest;
 
@@ -336,6 +338,10 @@ fn status_row(service: &str, content: &str) -> Row {
         Some(own) => format!("{state}: {}", sanitize(&own)),
         None => state,
     };
+    let state = reply.map_or_else(
+        || state.clone(),
+        |reply| format!("{state}{}", events(reply, "Events", ["Key", "Value"])),
+    );
     vec![
         sanitize(service),
         state,
@@ -345,6 +351,12 @@ fn status_row(service: &str, content: &str) -> Row {
         shown(last_exit),
         reply.map_or_else(String::new, description),
     ]
+}
+
+/// Events of a service, such as `, door open`.
+pub(super) fn events(reply: Raw<'_>, list: &str, [key, value]: [&str; 2]) -> String {
+    let event = |event| Some(format!(", {} {}", text_of(event, key)?, text_of(event, value)?));
+    sanitize(&members(reply, list).filter_map(event).collect::<String>())
 }
 
 /// Text whose last line has an end.
@@ -414,6 +426,12 @@ mod tests {
         assert_eq!(
             row(r#"{ "State": "started", "Ready": false, "Text": "loading\u0007"}"#),
             "hello|started, not ready: loading\u{FFFD}|-|-|-|-|"
+        );
+        assert_eq!(
+            row(
+                r#"{ "State": "started", "Events": [{"Key": "door", "Value": "open\u001b"}, {"Key": "n", "Value": "1"}]}"#
+            ),
+            "hello|started, door open\u{FFFD}, n 1|-|-|-|-|"
         );
         assert_eq!(row("nonsense"), "hello|-|-|-|-|-|");
     }

@@ -5,7 +5,7 @@ use super::env::Env;
 use super::failure::{FAILED, Failure};
 use super::output::{Row, columns, sanitize, table};
 use super::services::with_hint;
-use super::values::{shown, shown_duration, shown_or, shown_state, text, text_of};
+use super::values::{members, shown, shown_duration, shown_or, shown_state, text, text_of};
 use crate::json::{Raw, ValueKind};
 
 /// Heads of the table of past ends.
@@ -94,6 +94,7 @@ fn rows(reply: Raw<'_>) -> Vec<Row> {
     for (key, title) in [("Programs", "programs"), ("Commands", "commands")] {
         put_lines(&mut rows, title, reply, key, command);
     }
+    put_lines(&mut rows, "events", reply, "Events", event);
     put_checks(&mut rows, reply);
     for (key, value) in reply.get("Keys").into_iter().flat_map(Raw::members) {
         rows.push(vec![sanitize(key), key_value(value)]);
@@ -168,6 +169,15 @@ fn check(entry: Raw<'_>) -> String {
     }
 }
 
+fn event(entry: Raw<'_>) -> String {
+    let [key, value, changes] = ["Key", "Value", "Changes"].map(|key| shown(entry, key));
+    let times = match text_of(entry, "Expires") {
+        Some(_) => format!(", for {} more", shown_duration(entry, "Expires")),
+        None => String::new(),
+    };
+    format!("{key} {value}, since {}{times}, changes: {changes}", shown_duration(entry, "Ago"))
+}
+
 /// Value of a key of the configuration file.
 fn key_value(value: Raw<'_>) -> String {
     match value.kind() {
@@ -216,11 +226,6 @@ fn list(object: Raw<'_>, key: &str) -> String {
     let words: Vec<String> = members(object, key).filter_map(text).map(|word| sanitize(&word)).collect();
     shown_or(Some(words.join(", ")))
 }
-
-fn members<'t>(object: Raw<'t>, key: &str) -> impl Iterator<Item = Raw<'t>> + use<'t> {
-    object.get(key).into_iter().flat_map(Raw::elements)
-}
-
 fn yes_no(object: Raw<'_>, key: &str) -> &'static str {
     match text_of(object, key).as_deref() {
         Some("true") => "yes",

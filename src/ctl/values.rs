@@ -75,6 +75,11 @@ pub(super) fn shown_or(text: Option<String>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
 }
 
+/// Elements of an array.
+pub(super) fn members<'t>(object: Raw<'t>, key: &str) -> impl Iterator<Item = Raw<'t>> + use<'t> {
+    object.get(key).into_iter().flat_map(Raw::elements)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

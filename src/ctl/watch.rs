@@ -12,7 +12,7 @@ use super::link::Link;
 use super::output::{Row, sanitize, table};
 use super::pattern;
 use super::reply::no_session;
-use super::services::{names, status_of};
+use super::services::{events, names, status_of};
 use super::values::{compose, string, text_of};
 use crate::json::Raw;
 use crate::wall_clock::{self, Utc};
@@ -137,7 +137,7 @@ impl Watch<'_> {
             };
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
             let row = self.states.iter_mut().find(|row| row.first() == Some(&change.service));
-            if let (Some(row), None) = (row, &change.check) {
+            if let (Some(row), None) = (row, &change.title) {
                 let detail = detail(&text(&change.pid), &text(&change.reason));
                 *row = vec![change.service.clone(), change.state.clone(), detail];
             }
@@ -204,8 +204,8 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 struct Change {
-    /// Health check that changed; `None`: the service did.
-    check: Option<String>,
+    /// Title of a change of something else than the state of the service.
+    title: Option<String>,
     /// The service, or that of the check; empty without one.
     service: String,
     state: String,
@@ -224,7 +224,7 @@ enum Push {
 }
 
 /// Reads `{"type":"msg","data":{"type":"service-change","data":{"service":"hello","state":"started","pid":1}}}`
-/// and the like with `check-change`, and `server-notice`, some of which end the session.
+/// and the like with `check-change` and `service-events`, and `server-notice`, some of which end the session.
 fn read_push(text: &str) -> Push {
     let push = Raw::parse(text).and_then(|message| message.get("data"));
     let Some((kind, data)) = push.and_then(|push| Some((text_of(push, "type")?, push.get("data")?))) else {
@@ -238,17 +238,28 @@ fn read_push(text: &str) -> Push {
                 let lines = data.get("output").into_iter().flat_map(Raw::elements).filter_map(string);
                 let output = lines.map(|line| sanitize(&line)).collect();
                 let (reason, raw) = (text("reason"), data.text().to_owned());
-                Push::Change(Change { check: None, service, state, pid, reason, output, raw })
+                Push::Change(Change { title: None, service, state, pid, reason, output, raw })
             }
             _ => Push::Other,
         },
         ("check-change", None) => match (text("check"), text("state")) {
-            (check @ Some(_), Some(state)) => {
+            (Some(check), Some(state)) => {
+                let title = Some(format!("check {check}"));
                 let (service, reason) = (text("service").unwrap_or_default(), text("error"));
                 let raw = data.text().to_owned();
-                Push::Change(Change { check, service, state, pid: None, reason, output: Vec::new(), raw })
+                Push::Change(Change { title, service, state, pid: None, reason, output: Vec::new(), raw })
             }
             _ => Push::Other,
+        },
+        ("service-events", None) => match text("service") {
+            Some(service) => {
+                let events = events(data, "events", ["key", "value"]);
+                let (title, raw) = (Some(format!("events of {service}")), data.text().to_owned());
+                let state = events.strip_prefix(", ").unwrap_or("none").to_owned();
+                let (pid, reason, output) = (None, None, Vec::new());
+                Push::Change(Change { title, service, state, pid, reason, output, raw })
+            }
+            None => Push::Other,
         },
         ("server-notice", Some(notice @ ("session killed" | "session timeout"))) => {
             Push::SessionEnd(notice.to_owned())
@@ -262,11 +273,8 @@ fn format_change(change: &Change) -> String {
     let pid = change.pid.as_ref().map_or_else(String::new, |pid| format!("pid {pid}"));
     let parts = [Some(pid).filter(|pid| !pid.is_empty()), change.reason.clone()];
     let detail = parts.into_iter().flatten().collect::<Vec<_>>().join("  ");
-    let name = match &change.check {
-        Some(check) => format!("check {check}"),
-        None => change.service.clone(),
-    };
-    let line = format_line(&name, &change.state, &detail);
+    let name = change.title.as_ref().unwrap_or(&change.service);
+    let line = format_line(name, &change.state, &detail);
     change.output.iter().fold(line, |text, line| format!("{text}    {line}\n"))
 }
 
@@ -287,6 +295,20 @@ mod tests {
             panic!("no change")
         };
         assert!(format_change(&change).ends_with("Z  hello  failed  exit 1\n    a\n    b\u{FFFD}\n"));
+    }
+
+    #[test]
+    fn a_change_of_events() {
+        let push = |events| {
+            let data = format!(r#"{{"service":"web","events":[{events}]}}"#);
+            let text = format!(r#"{{"type":"msg","data":{{"type":"service-events","data":{data}}}}}"#);
+            let Push::Change(change) = read_push(&text) else { panic!("no change") };
+            assert_eq!((&*change.service, change.raw.as_str()), ("web", &*data));
+            format_change(&change)
+        };
+        let two = r#"{"key":"door","value":"open\u001b"},{"key":"lamp","value":"on"}"#;
+        assert!(push(two).ends_with("Z  events of web  door open\u{FFFD}, lamp on\n"), "{}", push(two));
+        assert!(push("").ends_with("Z  events of web  none\n"));
     }
 
     #[test]

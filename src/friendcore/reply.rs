@@ -10,7 +10,7 @@ use super::{Form, Refusal, content, failure};
 use crate::call::{Failure, Outcome, ServiceLog};
 use crate::json::{Full, Writer};
 use crate::limits::FILE_PATH_BYTES;
-use crate::service::{Check, CheckStatus, START_OUTPUT_BYTES, State};
+use crate::service::{Check, CheckStatus, Event, START_OUTPUT_BYTES, State};
 use crate::session::PRESENTED_SESSION_BYTES;
 
 /// End of a `response`.
@@ -193,6 +193,27 @@ pub fn check_change(
     out.put("}}}")
 }
 
+/// Notifies the client of all events of a service, after one has changed.
+pub fn service_events<'a>(
+    out: &mut Writer<'_>,
+    service: &str,
+    events: impl Iterator<Item = &'a Event>,
+) -> Result<(), Full> {
+    out.put(r#"{"type":"msg","data":{"type":"service-events","data":{"service":"#)?;
+    out.put_text(service)?;
+    out.put(r#","events":["#)?;
+    let mut separator = r#"{"key":"#;
+    for event in events {
+        out.put(separator)?;
+        separator = r#",{"key":"#;
+        out.put_text(event.key())?;
+        out.put(r#","value":"#)?;
+        out.put_text(event.value())?;
+        out.put("}")?;
+    }
+    out.put("]}}}")
+}
+
 /// Pushes output of a service to a socket that follows it.
 pub fn service_log(out: &mut Writer<'_>, service: &str, log: &ServiceLog<'_>) -> Result<(), Full> {
     out.put(r#"{"type":"msg","data":{"type":"service-log","data":{"service":"#)?;
@@ -206,8 +227,11 @@ pub fn service_log(out: &mut Writer<'_>, service: &str, log: &ServiceLog<'_>) ->
 #[cfg(test)]
 mod tests {
     use super::super::RefusalKind;
+    use core::time::Duration;
+
     use super::*;
     use crate::json;
+    use crate::service::{ServiceId, StatusText};
 
     fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> String {
         let mut buffer = [0; 1024];
@@ -329,6 +353,22 @@ mod tests {
                 r#"{"type":"msg","data":{"type":"service-change","data":{"service":"hello","state":"failed","pid":0"#,
                 r#","reason":"cannot start /bin/\"x\"","output":["a",""#,
                 "\u{FFFD}b\"]}}}"
+            )
+        );
+        let events = ["door=open", "lamp=\"\u{9b}<b>"].map(|text| Event {
+            service: ServiceId::from_index(0).unwrap(),
+            text: StatusText::new(text),
+            at: Duration::ZERO,
+            until: None,
+            changes: 1,
+            is_sent: true,
+        });
+        assert_eq!(
+            written(|out| service_events(out, "hello", events.iter())),
+            concat!(
+                r#"{"type":"msg","data":{"type":"service-events","data":{"service":"hello","events":"#,
+                r#"[{"key":"door","value":"open"},{"key":"lamp","value":"\""#,
+                "\u{9b}<b>\"}]}}}"
             )
         );
         let log = ServiceLog { from: 7, next: 13, lost: 2, output: b"a\n\x1b\xff\n" };

@@ -3,14 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
 
 use super::{REPAIR_STEP, REPAIR_TIMEOUT};
 use crate::log::Reason;
 use crate::log::console::{info, warning};
-use crate::service::KILL_TIMEOUT;
+use crate::service::{Exit, KILL_TIMEOUT};
 use crate::sys::machine::wait;
+use crate::sys::program::{Command, Surroundings, try_wait};
 
 /// Static program in the root of an image.
 const TOOL: &str = "/sbin/e2fsck";
@@ -70,17 +72,17 @@ fn check(tool: &Path, arguments: &[&str], feed: &mut dyn FnMut()) -> bool {
 
 /// Runs a program, and kills it after `timeout`. Its output is that of this process.
 fn run(tool: &Path, arguments: &[&str], timeout: Duration, feed: &mut dyn FnMut()) -> io::Result<i32> {
-    let mut child = Command::new(tool).args(arguments).env_clear().stdin(Stdio::null()).spawn()?;
+    let child = Command::new(tool).argument(tool).arguments(arguments.iter()).start(Surroundings::Own)?;
     let start = Instant::now();
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status.code().unwrap_or(UNCORRECTED));
+        if let Some(exit) = try_wait(child)? {
+            return Ok(if let Exit::Code(code) = exit { code } else { UNCORRECTED });
         }
         if start.elapsed() >= timeout {
-            child.kill()?;
+            kill_process(child, Signal::KILL)?;
             // Until then it has the device. A process that waits for a broken disk ends with it.
             let killed = Instant::now();
-            while child.try_wait()?.is_none() && killed.elapsed() < KILL_TIMEOUT {
+            while try_wait(child)?.is_none() && killed.elapsed() < KILL_TIMEOUT {
                 wait(REPAIR_STEP, feed);
             }
             return Err(io::ErrorKind::TimedOut.into());

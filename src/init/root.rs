@@ -3,15 +3,14 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use super::command_line::CommandLine;
 use super::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE, bring_up};
 use crate::log::Reason;
 use crate::log::console::{error, info};
 use crate::sys::machine::{self as system, MountError};
+use crate::sys::program::Command;
 
 const INIT: &str = "/sbin/init";
 
@@ -70,5 +69,5 @@ fn try_enter(device: &str) -> Result<Infallible, RootError> {
     // Before the switch, because no path leads to the initramfs afterwards.
     let free = || info!("initramfs emptied: {} kB", system::empty_initramfs() / 1024);
     system::move_root(free).map_err(RootError::Move)?;
-    Err(RootError::Start(Command::new(INIT).exec()))
+    Err(RootError::Start(Command::new(INIT).argument(INIT).inherit_variables().execute()))
 }

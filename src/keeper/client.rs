@@ -456,6 +456,7 @@ impl Processes {
             ProcessEvent::Suspended
             | ProcessEvent::Resumed
             | ProcessEvent::Notified(_)
+            | ProcessEvent::Event(_)
             | ProcessEvent::StopCommand(_) => {}
         }
         Some((ServiceId::from_index(slot)?, event))
@@ -491,6 +492,7 @@ impl Processes {
             ProcessEvent::Suspended
             | ProcessEvent::Resumed
             | ProcessEvent::Notified(_)
+            | ProcessEvent::Event(_)
             | ProcessEvent::StopCommand(_) => {}
         }
     }

@@ -12,8 +12,6 @@ mod priority;
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 
 use rustix::fs::{Access, Mode};
 use rustix::io::Errno;
@@ -25,6 +23,7 @@ use super::procfs::MARKER;
 use crate::service::{Arguments, SpawnError, SpawnStage, Spec};
 use crate::sys::PATH;
 use crate::sys::fork::{self, Forked};
+use crate::sys::program::Command;
 
 /// A child that has not executed its program yet.
 #[derive(Debug)]
@@ -132,36 +131,35 @@ fn run(job: &Job<'_>, entered: Result<(), SpawnError>, output: &PipeWriter, erro
 /// Puts the process in order and executes the program; returns only with an error.
 fn execute(job: &Job<'_>) -> Result<core::convert::Infallible, SpawnError> {
     let Job { spec, argv, notify, group, variable, .. } = job;
-    let mut arguments = argv.iter();
-    let program = arguments.next().ok_or(at(SpawnStage::Program)(Errno::INVAL))?;
+    let program = argv.first().ok_or(at(SpawnStage::Program)(Errno::INVAL))?;
     // Fails if that group has just ended.
     rustix::process::setpgid(None, *group).map_err(at(SpawnStage::Resources))?;
     fork::reset_signals();
     priority::set(&spec.attributes)?;
     let identity = Identity::look_up(spec)?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", PATH);
+    command.arguments(argv.iter()).variable("PATH", PATH);
     if let Some(notify) = notify {
-        command.env("NOTIFY_SOCKET", notify);
+        command.variable("NOTIFY_SOCKET", notify);
         if let Some(watchdog) = spec.watchdog {
-            command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
-            command.env("WATCHDOG_PID", std::process::id().to_string());
+            command.variable("WATCHDOG_USEC", watchdog.as_micros().to_string());
+            command.variable("WATCHDOG_PID", std::process::id().to_string());
         }
     }
     if let Some(account) = &identity.account {
-        command.env("HOME", identity::home(account));
-        command.env("USER", account.name.as_str()).env("LOGNAME", account.name.as_str());
+        command.variable("HOME", identity::home(account));
+        command.variable("USER", account.name.as_str()).variable("LOGNAME", account.name.as_str());
     }
     let own = directories::create(&spec.attributes, identity.account.as_ref())?;
     // Before the mounts: it may be in the common `/tmp`.
     let env_file = &spec.attributes.env_file;
     let variables = if env_file.is_empty() { Vec::new() } else { env_file::read(env_file)? };
     mounts::make(&spec.attributes, &own)?;
-    command.envs(own).envs(variables);
-    command.envs(spec.env.iter().filter_map(|variable| variable.split_once('=')));
-    command.envs(variable.as_ref().map(|(name, value)| (name, value)));
+    command.variables(own.into_iter()).variables(variables.into_iter());
+    command.variables(spec.env.iter().filter_map(|variable| variable.split_once('=')));
+    command.variables(variable.iter().map(|(name, value)| (name, value)));
     // The last one: by it, the keeper knows the processes of the service.
-    command.env(MARKER, spec.name.as_str());
+    command.variable(MARKER, spec.name.as_str());
     rustix::process::umask(Mode::from_raw_mode(spec.attributes.umask.into()));
     // As root, which may raise them, and after the files that would need descriptors.
     priority::set_limits(&spec.attributes)?;
@@ -169,7 +167,7 @@ fn execute(job: &Job<'_>) -> Result<core::convert::Infallible, SpawnError> {
     identity.take(&spec.attributes)?;
     let directory = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
     rustix::process::chdir(directory).map_err(at(SpawnStage::Directory))?;
-    let error = command.exec();
+    let error = command.execute();
     let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
     // A script whose interpreter is missing has the error of a missing program.
     let exists = || rustix::fs::access(program, Access::EXISTS).is_ok();

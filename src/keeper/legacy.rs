@@ -9,7 +9,7 @@
 //! | `cgroups` | descriptor, controllers in force, path |
 //! | `table` | descriptor of the file with the processes |
 //! | `notices` | descriptor and name of the socket for reports of services |
-//! | `service` | name, and the numbers of its slot |
+//! | `service` | name, the numbers of its slot, and its events, which an earlier program does not read |
 //! | `session` | index and entry of the table of sessions |
 //! | `configuration` | the last line: the rest is the configuration, which another layer reads |
 
@@ -31,7 +31,9 @@ use super::process_table::ProcessTable;
 use super::raw;
 use super::slot::{self, Slot, State, StopCommand};
 use crate::log::console::warning;
-use crate::service::{Ended, Exit, Program, Signal, SpawnError, SpawnStage};
+use crate::service::{
+    Ended, Event, Exit, Program, STATUS_TEXT_BYTES, ServiceId, Signal, SpawnError, SpawnStage, StatusText,
+};
 use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
 use crate::sys::{Clock, fork};
 
@@ -54,6 +56,8 @@ pub struct Legacy {
     table: Option<RawFd>,
     notices: Option<(RawFd, String)>,
     services: Vec<(String, [i64; NUMBERS])>,
+    /// Events, with the names of their services.
+    events: Vec<(String, Event)>,
     sessions: Vec<(usize, SessionMemo)>,
     /// The configuration.
     pub configuration: String,
@@ -108,6 +112,7 @@ impl Legacy {
                         None => break,
                     }
                 }
+                self.events.extend(words.filter_map(event_of).map(|event| (name.to_owned(), event)));
                 self.services.push((name.to_owned(), numbers));
             }
             "session" => {
@@ -149,6 +154,12 @@ impl Legacy {
                 None => warning!("{}: not in the configuration file any more; its processes run on", name),
             }
         }
+        for (name, event) in self.events {
+            if let Some(service) = keeper.services.find(&name) {
+                // The limits may be lower by now.
+                let _ = keeper.events.store(Event { service, ..event });
+            }
+        }
         for (index, memo) in self.sessions {
             if let Some(place) = keeper.sessions.get_mut(index) {
                 *place = memo;
@@ -184,12 +195,37 @@ pub(super) fn encode(keeper: &MainLoop, configuration: &str, keep: &mut dyn FnMu
         for number in numbers_of(slot, oom_kills, clock, &mut number) {
             let _ = write!(text, " {number}");
         }
+        keeper.events.of(service).for_each(|event| put_event(&mut text, event));
         text.push('\n');
     }
     for (index, memo) in keeper.sessions.iter().enumerate().filter(|(_, memo)| !memo.is_empty()) {
         let _ = writeln!(text, "session {index} {}", lower::encode_string(memo));
     }
     text + "configuration\n" + configuration
+}
+
+/// Writes an event as a word: time, time of its end (0: none), changes and text.
+fn put_event(text: &mut String, event: &Event) {
+    let until = event.until.map_or(0, |until| until.as_millis());
+    let (at, said) = (event.at.as_millis(), lower::encode_string(event.text.as_str().as_bytes()));
+    let _ = write!(text, " {at}:{until}:{}:{said}", event.changes);
+}
+
+/// Event of such a word, as yet of no service.
+fn event_of(word: &str) -> Option<Event> {
+    let mut parts = word.split(':');
+    let mut number = || parts.next()?.parse::<u64>().ok();
+    let (at, until, changes) = (number()?, number()?, number()?);
+    let mut bytes = [0; STATUS_TEXT_BYTES];
+    let text = lower::decode(parts.next()?, &mut bytes).ok()?;
+    Some(Event {
+        service: ServiceId::from_index(0)?,
+        text: StatusText::new(str::from_utf8(text).ok()?),
+        at: Duration::from_millis(at),
+        until: (until > 0).then_some(Duration::from_millis(until)),
+        changes: u32::try_from(changes).ok()?,
+        is_sent: false,
+    })
 }
 
 /// Numbers of a slot. A child that has not executed its program yet is one of another program: it is killed.
@@ -388,6 +424,11 @@ mod tests {
         let failed = end(Program::Main, Err(SpawnError::new(SpawnStage::EnvFile, 2).with_item(254)));
         first.slots[2] = Slot { ended: failed, ..Slot::FREE };
         first.oom_kills[1] = 3;
+        let says = |text: &str, life| (ServiceId::from_index(2).unwrap(), StatusText::new(text), life);
+        for (service, text, life) in [says("door=a b", None), says("lamp=on", Some(Duration::from_secs(60)))]
+        {
+            first.events.say(service, text, life, Duration::from_millis(1500)).unwrap();
+        }
         first.is_reloading = true;
         first.sessions[5] = SessionMemo::from_slice(&[1, 2, 255]).unwrap();
         let mut kept = Vec::new();
@@ -402,6 +443,10 @@ mod tests {
         // Services have other places there, or are gone.
         let mut second = keeper(&["b", "a", "c"]);
         Legacy::decode(&text).unwrap().restore(&mut second);
+        let events = |keeper: &MainLoop| -> Vec<Event> {
+            keeper.events.of(ServiceId::from_index(2).unwrap()).copied().collect()
+        };
+        assert_eq!((events(&second), events(&second).len()), (events(&first), 2));
         let [b, a] = [&second.slots[0], &second.slots[1]];
         assert_eq!((a.pid(), a.main, a.memo, a.was_ready), (pid, Pid::from_raw(4_000_001), 0xAB_CD07, true));
         assert!(a.kept.is_some() && a.started.is_some() && matches!(a.state, State::Running { .. }));

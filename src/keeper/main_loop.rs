@@ -22,16 +22,17 @@ use super::slot::{Progress, Slot};
 use super::strays::Strays;
 use super::trial::Upgrade;
 use super::{Configuration, READY_PIPE_BYTES, SLOTS, SOFTWARE, ServerEnd, raw};
-use crate::limits::SESSIONS;
+use crate::limits::{SERVICES, SESSIONS};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
-    Exit, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal, SpawnError,
-    SpawnStage,
+    Events, Exit, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal,
+    SpawnError, SpawnStage,
 };
 use crate::session::SessionMemo;
 use crate::sys::Clock;
 use crate::sys::fork::SignalFd;
+use crate::sys::program::exit_of;
 
 /// Time of the server from the signal for its end to its begin.
 const END_BEGIN_TIME: Duration = Duration::from_secs(5);
@@ -66,6 +67,10 @@ pub(super) struct MainLoop {
     pub(super) notices: Option<NoticeSocket>,
     /// Report of a process that may be one of a service: its environment is being read.
     pub(super) held_notice: Option<(UCred, Message)>,
+    /// Events of services.
+    pub(super) events: Events,
+    /// Events of each service that were refused.
+    pub(super) refused_events: [u32; SERVICES],
     pub(super) signals: SignalFd,
     /// `None`: processes are known by their process group and `/proc`.
     pub(super) cgroups: Option<Cgroups>,
@@ -118,6 +123,8 @@ impl MainLoop {
         Self {
             notices: NoticeSocket::new(&services),
             held_notice: None,
+            events: Events::default(),
+            refused_events: [0; SERVICES],
             services,
             clock,
             slots: core::iter::repeat_with(|| Slot::FREE).take(SLOTS).collect(),
@@ -152,6 +159,7 @@ impl MainLoop {
     /// upgrade, and the services run on for another one.
     pub(super) fn serve(&mut self, server: Pid, configuration: &mut dyn Configuration) -> Option<ServerEnd> {
         self.server = Some(server);
+        self.events.send_again();
         (self.has_crashed, self.is_server_ending, self.end) = (false, false, ServerEnd::default());
         (self.end_by, self.dying_since) = (None, None);
         self.crashes.start(Instant::now());
@@ -231,7 +239,8 @@ impl MainLoop {
     }
 
     pub(super) fn wait(&self, pause: Option<Duration>) {
-        let is_pending = self.server_socket.is_pending() || self.slots.iter().any(Slot::has_notice);
+        let has_reports = self.slots.iter().any(Slot::has_notice) || self.events.is_unsent();
+        let is_pending = self.server_socket.is_pending() || has_reports;
         let output = if is_pending { PollFlags::OUT } else { PollFlags::empty() };
         let messages = self.server.and_then(|_| self.server_socket.watched());
         let messages = messages.map(|fd| (fd, PollFlags::IN | output));
@@ -427,7 +436,7 @@ impl MainLoop {
 
     fn handle_status(&mut self, pid: Pid, status: WaitStatus) {
         if self.server == Some(pid) {
-            if let Some(exit) = to_exit(status) {
+            if let Some(exit) = exit_of(status) {
                 self.handle_server_exit(exit);
             }
             return;
@@ -443,7 +452,7 @@ impl MainLoop {
         if status.continued() {
             return self.report(slot, ProcessEvent::Resumed);
         }
-        let Some(exit) = to_exit(status).map(|exit| self.with_oom(index, exit)) else { return };
+        let Some(exit) = exit_of(status).map(|exit| self.with_oom(index, exit)) else { return };
         // What it wrote before its exit comes first.
         self.read_launch(index);
         let Some(place) = self.slots.get_mut(index) else { return };
@@ -473,7 +482,7 @@ impl MainLoop {
 
     /// Handles the exit of a child that leads no slot: a stop command, a program that is tried, or an orphan.
     fn handle_stop_command(&mut self, pid: Pid, status: WaitStatus) {
-        let Some(exit) = to_exit(status) else { return };
+        let Some(exit) = exit_of(status) else { return };
         self.strays.forget(pid);
         if self.end_trial(pid, exit) {
             return;
@@ -547,12 +556,8 @@ impl MainLoop {
             }
             slot.notice = Notice::default();
         }
+        self.send_events();
     }
-}
-
-fn to_exit(status: WaitStatus) -> Option<Exit> {
-    let signal = |signal| Exit::Signal { signal, core: status.as_raw() & 0x80 != 0, oom: false };
-    status.exit_status().map(Exit::Code).or_else(|| status.terminating_signal().map(signal))
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use crate::service::{
-    BoardEnd, Exit, Notice, ProcessEvent, Program, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage,
-    StatusText,
+    BoardEnd, EventReport, Exit, Notice, ProcessEvent, Program, STATUS_TEXT_BYTES, Scope, Signal, SpawnError,
+    SpawnStage, StatusText,
 };
 
 use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
@@ -210,6 +210,10 @@ impl Report {
             ProcessEvent::Suspended => (4, 0, 0, 0, 0),
             ProcessEvent::Resumed => (5, 0, 0, 0, 0),
             ProcessEvent::Notified(notice) => (6, flags_of(notice), 0, 0, 0),
+            ProcessEvent::Event(EventReport { age, life, changes, .. }) => {
+                let age = i32::try_from(age.as_secs()).unwrap_or(i32::MAX);
+                (9, u8::from(life.is_some()), 0, changes, age)
+            }
             ProcessEvent::StopCommand(Ok(exit)) => {
                 let (flags, number) = of_exit(exit);
                 (7, flags, 0, 0, number)
@@ -221,9 +225,14 @@ impl Report {
         let mut bytes = [0; REPORT_BYTES];
         let head = [kind, slot, flags, stage, p0, p1, p2, p3, n0, n1, n2, n3];
         let (mut extend, mut text) = (0, StatusText::EMPTY);
-        if let ProcessEvent::Notified(notice) = event {
-            extend = u64::try_from(notice.extend.unwrap_or_default().as_micros()).unwrap_or(u64::MAX);
-            text = notice.text.unwrap_or(StatusText::EMPTY);
+        let micros =
+            |time: Option<Duration>| u64::try_from(time.unwrap_or_default().as_micros()).unwrap_or(u64::MAX);
+        match event {
+            ProcessEvent::Notified(notice) => {
+                (extend, text) = (micros(notice.extend), notice.text.unwrap_or(StatusText::EMPTY));
+            }
+            ProcessEvent::Event(report) => (extend, text) = (micros(report.life), report.text),
+            _ => {}
         }
         let text = text.as_str().as_bytes();
         let all = head.into_iter().chain(extend.to_ne_bytes()).chain([text.len() as u8]);
@@ -250,6 +259,12 @@ impl Report {
             6 => ProcessEvent::Notified(notice_of(flags, rest)?),
             7 => ProcessEvent::StopCommand(Ok(exit_of(flags, number))),
             8 => ProcessEvent::StopCommand(Err(error()?)),
+            9 => {
+                // Extension and text are in the place of those of a notice.
+                let Notice { extend, text, .. } = notice_of(if flags & 1 == 0 { 16 } else { 24 }, rest)?;
+                let age = Duration::from_secs(number.unsigned_abs().into());
+                ProcessEvent::Event(EventReport { text: text?, age, life: extend, changes: pid })
+            }
             _ => return None,
         };
         Some(Self { slot, event })
@@ -369,6 +384,18 @@ mod tests {
             ProcessEvent::Suspended,
             ProcessEvent::Resumed,
             ProcessEvent::Notified(Notice::READY),
+            ProcessEvent::Event(EventReport {
+                text: StatusText::new("door=open"),
+                age: Duration::from_secs(8),
+                life: Some(Duration::from_micros(7)),
+                changes: u32::MAX,
+            }),
+            ProcessEvent::Event(EventReport {
+                text: StatusText::new("door="),
+                age: Duration::ZERO,
+                life: None,
+                changes: 1,
+            }),
             ProcessEvent::Notified(Notice {
                 is_alive: true,
                 is_stopping: true,
@@ -380,7 +407,7 @@ mod tests {
             let report = Report { slot: 9, event };
             assert_eq!(Report::decode(report.encode()), Some(report));
         }
-        assert_eq!(Report::decode([9; REPORT_BYTES]), None);
+        assert_eq!(Report::decode([10; REPORT_BYTES]), None);
     }
 
     #[test]

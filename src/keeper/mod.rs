@@ -81,7 +81,7 @@ pub use self::usage::memory;
 use crate::limits::{CONFIG_BYTES, SERVICE_COMMAND_RUNS, SERVICES, SESSIONS};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
-use crate::service::{BoardEnd, Inherited, ServiceId, ServiceTable};
+use crate::service::{BoardEnd, EVENTS, Inherited, ServiceId, ServiceTable};
 use crate::session::SessionMemo;
 use crate::sys::fork::{self, Forked, SignalFd};
 use crate::sys::{Clock, NotifyEnvironment};
@@ -135,7 +135,7 @@ crate::limits::limits! {
     UPGRADE_OUTPUT_BYTES: usize = 512, exceeded "the rest is dropped",
         tests ["output_of_a_trial_is_cut_at_its_limit"];
     /// Text of a keeper for a later program.
-    LEGACY_BYTES: usize = 2 * CONFIG_BYTES + 512 * (SERVICES + SESSIONS), fixed "what it writes is shorter";
+    LEGACY_BYTES: usize = 2 * CONFIG_BYTES + 512 * (SERVICES + SESSIONS + EVENTS), fixed "what it writes is shorter";
     /// Text of the error with which a server refuses its configuration file.
     REFUSAL_BYTES: usize = 512, exceeded "the rest is cut",
         tests ["refusal_is_cut_at_its_limit"];

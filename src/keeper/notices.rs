@@ -4,16 +4,18 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
+use heapless::Vec;
 use rustix::net::UCred;
 use rustix::process::Pid;
 
 use super::{SERVICE_NOTICE_BYTES, procfs};
 use crate::log::Reason;
 use crate::log::console::warning;
-use crate::service::{Notice, ServiceKind, ServiceTable, StatusText};
+use crate::service::{EVENT_LIFE_MAX, Notice, SERVICE_EVENTS, ServiceKind, ServiceTable, StatusText};
 use crate::sys::machine::NotifySocket;
-use crate::sys::{assignments, microseconds};
+use crate::sys::{EVENT, EVENT_LIFE, assignments, microseconds};
 
 /// Names that are tried, in case another keeper has the same pid in another pid namespace.
 const NAMES: u32 = 16;
@@ -77,9 +79,15 @@ impl AsFd for NoticeSocket {
 }
 
 /// Content of a datagram.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Message {
     pub(super) notice: Notice,
+    /// Events, `KEY=VALUE` each, as yet unchecked.
+    pub(super) events: Vec<StatusText, SERVICE_EVENTS>,
+    /// Time until they are forgotten; 0 for an invalid one.
+    pub(super) life: Option<Duration>,
+    /// Events over the limit of a service.
+    pub(super) refused: usize,
     /// `MAINPID`.
     pub(super) main: Option<Pid>,
 }
@@ -98,12 +106,22 @@ impl Message {
                 ("EXTEND_TIMEOUT_USEC", usec) => {
                     notice.extend = microseconds(usec).or(notice.extend);
                 }
+                (EVENT, text) => {
+                    message.refused += usize::from(message.events.push(StatusText::new(text)).is_err());
+                }
+                (EVENT_LIFE, seconds) => message.life = Some(life_of(seconds)),
                 ("MAINPID", pid) => message.main = procfs::pid(pid).or(message.main),
                 _ => {}
             }
         }
         message
     }
+}
+
+/// Time until an event is forgotten; 0 if it is invalid.
+fn life_of(seconds: &str) -> Duration {
+    let life = seconds.parse().map_or(Duration::ZERO, Duration::from_secs);
+    if life > EVENT_LIFE_MAX { Duration::ZERO } else { life }
 }
 
 /// Adds later reports to those that the server does not have yet.
@@ -118,10 +136,8 @@ pub(super) fn merge(pending: &mut Notice, later: Notice) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::service::Spec;
+    use crate::service::{EVENT_KEY_BYTES, EVENT_VALUE_BYTES, Events, ServiceId, Spec};
 
     fn socket() -> NoticeSocket {
         let mut services = ServiceTable::new();
@@ -179,6 +195,22 @@ mod tests {
     }
 
     #[test]
+    fn events_are_parsed() {
+        let parse = |text: &str| Message::parse(text.as_bytes());
+        let message = parse("X_FRIENDLET_EVENT=door=open\nX_FRIENDLET_FOR=60\nX_FRIENDLET_EVENT=lamp=");
+        let texts: std::vec::Vec<&str> = message.events.iter().map(StatusText::as_str).collect();
+        assert_eq!((texts, message.refused), (vec!["door=open", "lamp="], 0));
+        assert_eq!(message.life, Some(Duration::from_secs(60)));
+        let most = EVENT_LIFE_MAX.as_secs();
+        assert_eq!(parse(&format!("X_FRIENDLET_FOR={most}")).life, Some(EVENT_LIFE_MAX));
+        for invalid in [(most + 1).to_string().as_str(), "", "-1", "1.5", "x"] {
+            assert_eq!(parse(&format!("X_FRIENDLET_FOR={invalid}")).life, Some(Duration::ZERO), "{invalid}");
+        }
+        let message = parse(&"X_FRIENDLET_EVENT=a=b\n".repeat(SERVICE_EVENTS + 2));
+        assert_eq!((message.events.len(), message.refused), (SERVICE_EVENTS, 2));
+    }
+
+    #[test]
     fn later_reports_replace_earlier_ones() {
         let parse = |text: &str| Message::parse(text.as_bytes()).notice;
         let mut pending = parse("READY=1\nSTATUS=a\nWATCHDOG=1");
@@ -186,5 +218,23 @@ mod tests {
         assert_eq!(pending, parse("READY=1\nSTATUS=b\nWATCHDOG=1"));
         merge(&mut pending, parse("STOPPING=1\nEXTEND_TIMEOUT_USEC=1"));
         assert_eq!(pending, parse("STOPPING=1\nSTATUS=b\nWATCHDOG=1\nEXTEND_TIMEOUT_USEC=1"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_datagram_leaves_events_within_their_limits(
+            lines in proptest::collection::vec("(X_FRIENDLET_EVENT=)?[a-zA-Z=.\\PC]{0,60}", 0..12),
+        ) {
+            let mut events = Events::default();
+            let service = ServiceId::from_index(0).unwrap();
+            for text in &Message::parse(lines.join("\n").as_bytes()).events {
+                let _ = events.say(service, *text, None, Duration::ZERO);
+            }
+            proptest::prop_assert!(events.of(service).count() <= SERVICE_EVENTS);
+            for event in events.of(service) {
+                proptest::prop_assert!((1..=EVENT_KEY_BYTES).contains(&event.key().len()));
+                proptest::prop_assert!(event.value().len() <= EVENT_VALUE_BYTES);
+            }
+        }
     }
 }

@@ -1,14 +1,21 @@
 //! Reports of services about themselves, each with its slot.
 
+use std::time::Duration;
+
 use rustix::net::UCred;
 use rustix::process::{Pid, getpid};
 
 use super::cgroups::service_in;
 use super::main_loop::MainLoop;
+use super::message::Report;
 use super::notices::{self, Message};
 use super::slot::Slot;
 use super::{ANCESTORS, procfs};
-use crate::service::{ServiceId, ServiceKind};
+use crate::log::console::warning;
+use crate::service::{
+    EVENT_KEY_BYTES, EVENT_LIFE_MAX, EVENT_VALUE_BYTES, EventReport, ProcessEvent, SERVICE_EVENTS, ServiceId,
+    ServiceKind, StatusText,
+};
 
 /// Datagrams that are read in one round.
 const NOTICES_AT_ONCE: usize = 16;
@@ -32,11 +39,56 @@ impl MainLoop {
 
     fn note(&mut self, index: Option<usize>, message: Message) {
         let Some(index) = index.filter(|index| self.is_notifying(*index)) else { return };
+        self.note_events(index, &message);
         let Some(slot) = self.slots.get_mut(index) else { return };
         notices::merge(&mut slot.notice, message.notice);
         slot.was_ready |= message.notice.is_ready;
         let is_member = |main: &Pid| procfs::group_of_any(*main) == slot.pid();
         slot.main = message.main.filter(is_member).or(slot.main);
+    }
+
+    /// Notes the events of a service. The first refused one is logged, then the second, fourth and so on.
+    fn note_events(&mut self, index: usize, message: &Message) {
+        let (Some(service), now) = (ServiceId::from_index(index), self.clock.now()) else { return };
+        let is_valid = message.life != Some(Duration::ZERO);
+        let mut say = |text: &StatusText| self.events.say(service, *text, message.life, now);
+        let refused = message.events.iter().filter(|text| !is_valid || say(text).is_err()).count();
+        let Some(count) = self.refused_events.get_mut(index) else { return };
+        for _ in 0..refused + message.refused {
+            *count = count.saturating_add(1);
+            if count.is_power_of_two() {
+                let name = self.services.get(service).map_or("?", |spec| &spec.name);
+                warning!(
+                    "{}: event refused, {} so far: at most {} keys of {} bytes (a-z 0-9 . - _), values of {}, {} s",
+                    name,
+                    count,
+                    SERVICE_EVENTS,
+                    EVENT_KEY_BYTES,
+                    EVENT_VALUE_BYTES,
+                    EVENT_LIFE_MAX.as_secs()
+                );
+            }
+        }
+    }
+
+    /// Passes the events of services on to the server.
+    pub(super) fn send_events(&mut self) {
+        let Self { events, slots, server_socket, clock, .. } = self;
+        // A value is that of the run that has said it.
+        events.retain(|service| slots.get(service.index()).is_some_and(Slot::has_leader));
+        if events.is_unsent() {
+            let now = clock.now();
+            events.send(|event| {
+                let report = EventReport {
+                    text: event.text,
+                    age: now.saturating_sub(event.at),
+                    life: event.until.map(|until| until.saturating_sub(now)),
+                    changes: event.changes,
+                };
+                let slot = event.service.index() as u8;
+                server_socket.try_send(Report { slot, event: ProcessEvent::Event(report) })
+            });
+        }
     }
 
     fn is_notifying(&self, index: usize) -> bool {

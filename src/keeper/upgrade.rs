@@ -26,6 +26,7 @@ use crate::service::{Exit, LastExit};
 use crate::sys::board::SLOT_STATE_VARIABLE;
 use crate::sys::fork::{self, Forked};
 use crate::sys::memory_file;
+use crate::sys::program::Command;
 
 /// Reason of an upgrade that is refused because everything ends.
 const ENDS: &str = "the server ends";
@@ -152,11 +153,7 @@ impl MainLoop {
                     |errno| errno.into(),
                     |()| {
                         fork::set_kept(&[legacy.as_raw_fd()], true);
-                        fork::execute(
-                            &path(),
-                            std::env::args_os(),
-                            &variables(TRIAL_VARIABLE, &legacy, false),
-                        )
+                        execute(&variables(TRIAL_VARIABLE, &legacy, false))
                     },
                 );
                 let _ = writeln!(io::stdout(), "{}", Reason::from(&error));
@@ -231,7 +228,7 @@ impl MainLoop {
                 kept.push(legacy.as_raw_fd());
                 fork::set_kept(&kept, true);
                 let variables = variables(VARIABLE, &legacy, self.is_slot_good());
-                let error = fork::execute(&path(), std::env::args_os(), &variables);
+                let error = execute(&variables);
                 fork::set_kept(&kept, false);
                 error
             }
@@ -250,6 +247,12 @@ fn take_outputs(writer: &PipeWriter) -> Result<(), Errno> {
     dup2_stdin(open("/dev/null", OFlags::RDONLY, Mode::empty())?)?;
     dup2_stdout(writer)?;
     dup2_stderr(writer)
+}
+
+/// Executes the new program in place of this one, with its arguments. Returns the error.
+fn execute(variables: &[(OsString, OsString)]) -> io::Error {
+    let variables = variables.iter().map(|(name, value)| (name, value));
+    Command::new(path()).arguments(std::env::args_os()).variables(variables).execute()
 }
 
 /// Environment of this program, with the descriptor of a legacy, and the state of a slot that is good by now.

@@ -1,8 +1,12 @@
 //! Output of the supervisor: actions to carry out and changes of state.
 
+use core::time::Duration;
+
 #[cfg(doc)]
 use super::Supervisor;
-use super::{BoardEnd, Exit, LastExit, Notice, Program, Scope, ServiceId, Signal, SpawnError, State};
+use super::{
+    BoardEnd, Exit, LastExit, Notice, Program, Scope, ServiceId, Signal, SpawnError, State, StatusText,
+};
 
 /// Action that the caller carries out, in order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,8 +61,23 @@ pub enum ProcessEvent {
     Resumed,
     /// The service has reported something about itself.
     Notified(Notice),
+    /// The service has said something about the things it is for.
+    Event(EventReport),
     /// `stop_command` has ended, or could not be started.
     StopCommand(Result<Exit, SpawnError>),
+}
+
+/// Event of a service, on its way from the keeper.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EventReport {
+    /// `KEY=VALUE`; without a value, the key is removed.
+    pub text: StatusText,
+    /// Time since the change to this value.
+    pub age: Duration,
+    /// Time until it is forgotten.
+    pub life: Option<Duration>,
+    /// Values that the key has had.
+    pub changes: u32,
 }
 
 /// Transition of a service to another state.

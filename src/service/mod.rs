@@ -38,6 +38,7 @@ mod check;
 mod command;
 mod condition;
 mod endpoint;
+mod event;
 mod exit;
 mod id;
 mod inherited;
@@ -62,7 +63,7 @@ use core::time::Duration;
 /// Niceness of services: control comes before the controlled.
 pub const SERVICE_NICE: i8 = 10;
 
-pub use action::{Action, ProcessEvent, StateChange};
+pub use action::{Action, EventReport, ProcessEvent, StateChange};
 pub use attributes::{
     AccountName, Attributes, CONTROLS, CPU_WEIGHT, Control, DirectoryKind, IoClass, Resource,
     permissions_from_text,
@@ -77,6 +78,7 @@ pub use check::{
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
 pub use condition::{AllConditions, CONDITION_BYTES, Condition, Conditions};
 pub use endpoint::Endpoint;
+pub use event::{Event, Events, Refused as EventRefused, parse as parse_event};
 pub use exit::{EndReason, Exit, LastExit, PastRun, PreStartFailure};
 pub use id::{CheckId, ServiceId};
 pub use inherited::{Ended, Inherited, InheritedProcess, Memo, Requirement};
@@ -155,6 +157,24 @@ crate::limits::limits! {
     /// Line in which a service describes its state.
     STATUS_TEXT_BYTES: usize = 80, exceeded "the rest is cut",
         tests ["status_text_is_cut_at_its_limit_between_characters"];
+    /// Events of all services.
+    EVENTS: usize = 32, exceeded "a new key is refused, counted and logged",
+        tests ["new_keys_over_the_limits_are_refused_and_known_ones_still_change"];
+    /// Events of one service.
+    SERVICE_EVENTS: usize = 8, exceeded "a new key is refused, counted and logged",
+        tests ["new_keys_over_the_limits_are_refused_and_known_ones_still_change", "refused_events_are_counted"];
+    /// Key of an event.
+    EVENT_KEY_BYTES: usize = 16, exceeded "the event is refused, counted and logged",
+        tests ["key_and_value_up_to_their_limits", "words_become_a_datagram"];
+    /// Value of an event.
+    EVENT_VALUE_BYTES: usize = 32, exceeded "the event is refused, counted and logged",
+        tests ["key_and_value_up_to_their_limits", "words_become_a_datagram"];
+    /// Longest time after which an event is forgotten: 31 days.
+    EVENT_LIFE_MAX: Duration = Duration::from_secs(31 * 24 * 3600), exceeded "the event is refused, counted and logged",
+        tests ["events_are_parsed", "words_become_a_datagram"];
+    /// Pause between two pushes of changed events.
+    EVENT_PERIOD: Duration = Duration::from_millis(250), exceeded "the next push has all changes in between",
+        tests ["events_are_pushed_at_most_once_in_their_period"];
     /// Text of a line with which a service is ready.
     READY_LINE_BYTES: usize = 64, exceeded "configuration error",
         tests ["ready_line_up_to_its_limit"];

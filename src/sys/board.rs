@@ -1,15 +1,15 @@
 //! Program that restarts or powers off the machine, where friendlet is not its init.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATH;
+use super::program::{Command, Surroundings, try_wait, wait};
 use crate::service::{Arguments, Exit};
 
 /// Variable that `friendlet init` sets to `1` for the server and its keeper.
@@ -51,27 +51,24 @@ pub fn check(argv: &Arguments) -> Result<(), i32> {
 /// # Errors
 /// Error of the start, or `TimedOut`.
 pub fn run(argv: &Arguments, timeout: Duration) -> io::Result<Exit> {
-    let mut arguments = argv.iter();
-    let mut command = Command::new(arguments.next().ok_or(io::ErrorKind::InvalidInput)?);
-    command.args(arguments).env_clear().env("PATH", PATH).current_dir("/").stdin(Stdio::null());
-    let mut child = command.spawn()?;
+    let mut command = Command::new(argv.first().ok_or(io::ErrorKind::InvalidInput)?);
+    let child = command.arguments(argv.iter()).variable("PATH", PATH).start(Surroundings::Own)?;
     let deadline = Instant::now() + timeout;
     loop {
-        if let Some(status) = child.try_wait()? {
-            let exit = status.code().map(Exit::Code).or_else(|| status.signal().map(Exit::signal));
-            return exit.ok_or_else(|| io::Error::other("neither an exit code nor a signal"));
+        if let Some(exit) = try_wait(child)? {
+            return Ok(exit);
         }
         if Instant::now() >= deadline {
-            return Err(kill(&mut child));
+            return Err(kill(child));
         }
         thread::sleep(POLL_INTERVAL);
     }
 }
 
-fn kill(child: &mut Child) -> io::Error {
+fn kill(child: Pid) -> io::Error {
     // Both fail if it has just exited, which is too late.
-    let _ = child.kill();
-    let _ = child.wait();
+    let _ = kill_process(child, Signal::KILL);
+    let _ = wait(child);
     io::ErrorKind::TimedOut.into()
 }
 

@@ -1,18 +1,18 @@
 //! fork(2), and what a new process has to put in order before exec: signals and descriptors.
 //!
-//! These calls have no safe form. They are used by the keeper alone, which has one thread: a child of a
-//! process with several threads could find a lock that no thread of its own holds.
+//! These calls have no safe form. A child of a process with several threads could find a lock that no thread of its own
+//! holds: it allocates nothing, and the others are children of the keeper, which has one thread.
 
 #![allow(unsafe_code, reason = "fork, signal dispositions and raw descriptors are what this module is for")]
 
 use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
-use std::ffi::{CString, OsString};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::ffi::CString;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::service::READY_DESCRIPTORS;
@@ -43,12 +43,12 @@ pub enum Forked {
     Parent(Pid),
 }
 
-/// Copies this process, which must have one thread.
+/// Copies this process, which must have one thread, or whose child calls nothing that may take a lock.
 ///
 /// # Errors
 /// `EAGAIN` or `ENOMEM`: no process or no memory is left.
 pub fn fork() -> io::Result<Forked> {
-    // SAFETY: the keeper has one thread, so that its child may call everything that it may call itself.
+    // SAFETY: the child of a process with one thread may call everything; callers with several promise the rest.
     match unsafe { libc::fork() } {
         0 => Ok(Forked::Child),
         pid => {
@@ -61,7 +61,7 @@ pub fn fork() -> io::Result<Forked> {
 ///
 /// # Errors
 /// `EPERM` for a user who is not root, `EINVAL` of a kernel without namespaces.
-pub fn leave_mounts() -> Result<(), rustix::io::Errno> {
+pub fn leave_mounts() -> Result<(), Errno> {
     // SAFETY: this flag does not unshare the table of descriptors.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }
 }
@@ -88,31 +88,47 @@ pub fn set_kept(numbers: &[c_int], is_kept: bool) {
     }
 }
 
-/// Executes a program in place of this one, with the signals that are blocked and ignored here. Returns the error.
-pub fn execute(
-    program: &Path,
-    arguments: impl Iterator<Item = OsString>,
-    variables: &[(OsString, OsString)],
-) -> io::Error {
-    let text = |text: OsString| CString::new(text.into_vec());
-    let variables = variables.iter().map(|(name, value)| {
-        let mut variable = name.clone();
-        variable.push("=");
-        variable.push(value);
-        variable
-    });
-    let lists = arguments.map(text).collect::<Result<Vec<_>, _>>().and_then(|arguments| {
-        let variables = variables.map(text).collect::<Result<Vec<_>, _>>()?;
-        Ok((text(program.into())?, arguments, variables))
-    });
-    let Ok((program, arguments, variables)) = lists else { return io::ErrorKind::InvalidInput.into() };
-    let pointers = |texts: &[CString]| -> Vec<*const c_char> {
-        texts.iter().map(|text| text.as_ptr()).chain([core::ptr::null()]).collect()
-    };
-    let (argv, envp) = (pointers(&arguments), pointers(&variables));
-    // SAFETY: both lists end with a null pointer, and their strings live until the call returns.
-    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
-    io::Error::last_os_error()
+/// Strings of a program in the form of execve(2).
+#[derive(Debug)]
+pub struct Image {
+    programs: Vec<CString>,
+    arguments: Texts,
+    variables: Texts,
+}
+
+/// Strings, and an array of pointers to them.
+#[derive(Debug)]
+struct Texts(Vec<*const c_char>, #[expect(dead_code, reason = "what the pointers point to")] Vec<CString>);
+
+impl Texts {
+    fn new(texts: Vec<CString>) -> Self {
+        let pointers = texts.iter().map(|text| text.as_ptr()).chain([core::ptr::null()]);
+        Self(pointers.collect(), texts)
+    }
+}
+
+impl Image {
+    /// Takes the paths to try, the arguments and the variables.
+    pub fn new(programs: Vec<CString>, arguments: Vec<CString>, variables: Vec<CString>) -> Self {
+        Self { programs, arguments: Texts::new(arguments), variables: Texts::new(variables) }
+    }
+
+    /// Executes the first program that there is, in place of this one and with the signals that are blocked and ignored
+    /// here. Returns the error. Allocates nothing.
+    pub fn execute(&self) -> Errno {
+        let mut failure = Errno::NOENT;
+        for program in &self.programs {
+            let (Texts(argv, _), Texts(envp, _)) = (&self.arguments, &self.variables);
+            // SAFETY: both arrays end with a null pointer, and their strings are those of this value.
+            unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+            match io::Error::last_os_error().raw_os_error().map_or(Errno::NOENT, Errno::from_raw_os_error) {
+                Errno::NOENT | Errno::NOTDIR => {}
+                Errno::ACCESS => failure = Errno::ACCESS,
+                other => return other,
+            }
+        }
+        failure
+    }
 }
 
 /// Ends a forked process at once: no destructor and no buffer of the parent runs twice.
@@ -162,6 +178,45 @@ impl AsFd for SignalFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Signals that have arrived and are not taken yet, a bit each.
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
+/// Descriptor to which the handler writes a byte.
+static WAKE: AtomicI32 = AtomicI32::new(-1);
+
+/// Notes these signals as they arrive, for the rest of the process. `wake` gets a byte for each, and must not block.
+pub fn handle_signals(signals: &[c_int], wake: OwnedFd) {
+    // An earlier descriptor stays open, because a handler may be using it.
+    WAKE.store(wake.into_raw_fd(), Ordering::SeqCst);
+    for signal in signals {
+        // SAFETY: all bits zero are an action without flags and with an empty mask.
+        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+        action.sa_sigaction = note_signal as extern "C" fn(c_int) as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the handler uses atomics and write(2) alone, and keeps the error number.
+        unsafe { libc::sigaction(*signal, &raw const action, core::ptr::null_mut()) };
+    }
+}
+
+extern "C" fn note_signal(signal: c_int) {
+    // In this order, so that the woken thread finds the bit.
+    ARRIVED.fetch_or(signal_bit(signal), Ordering::SeqCst);
+    // SAFETY: a descriptor that is never closed, and the error number of this thread.
+    unsafe {
+        let errno = *libc::__errno_location();
+        libc::write(WAKE.load(Ordering::SeqCst), [0_u8].as_ptr().cast(), 1);
+        *libc::__errno_location() = errno;
+    }
+}
+
+/// Returns true if a signal has arrived since the last call.
+pub fn take_signal(signal: c_int) -> bool {
+    ARRIVED.fetch_and(!signal_bit(signal), Ordering::SeqCst) & signal_bit(signal) != 0
+}
+
+fn signal_bit(signal: c_int) -> u32 {
+    1_u32.checked_shl(signal.unsigned_abs()).unwrap_or(0)
 }
 
 /// Sets the default action of every signal and unblocks all of them, whatever the parent ignores or blocks.

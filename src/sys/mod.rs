@@ -28,6 +28,7 @@ pub mod output_files;
 mod paired;
 pub mod password;
 mod passwords;
+pub mod program;
 pub mod random;
 pub mod raw;
 mod rotated_files;
@@ -53,7 +54,10 @@ pub use clock::{BUILT_UNIX_S, Clock};
 pub use enabled::{EnabledFile, FILE as ENABLED_FILE};
 pub use network::NetworkManager;
 pub(crate) use notify::SLOT_GOOD;
-pub use notify::{ManagerSocket, NotifyEnvironment, NotifyState, SdNotify, assignments, microseconds};
+pub use notify::{
+    EVENT, EVENT_LIFE, ManagerSocket, NotifyEnvironment, NotifyState, SdNotify, assignments, microseconds,
+    send_and_wait,
+};
 pub use ntp::NtpManager;
 pub use paired::{FILE as PAIRED_FILE, PairedFile};
 pub use passwords::{FILE as PASSWORDS_FILE, PasswordsFile};
@@ -83,6 +87,9 @@ crate::limits::limits! {
     /// Message of the server to init.
     NOTIFY_BYTES: usize = 256, exceeded "the message is ignored",
         tests ["datagram_over_its_limit_is_empty"];
+    /// Time for the keeper to read what `friendlet notify` sends.
+    NOTIFY_TIMEOUT: Duration = Duration::from_secs(5), exceeded "exit code 69",
+        tests ["datagram_is_sent_and_its_reader_awaited"];
     /// Files of one directory whose time of change counts for the clock.
     CLOCK_FILES: usize = 64, exceeded "the rest does not count",
         tests ["files_up_to_the_limit_count"];

@@ -11,17 +11,21 @@ use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::NOTIFY_BYTES;
+use super::{NOTIFY_BYTES, NOTIFY_TIMEOUT, raw};
 use crate::config::one_line;
 use crate::runtime::UPKEEP_DELAY;
 use crate::warning;
 
 /// Shortest pause between two heartbeats.
 const WATCHDOG_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Pause between two looks whether a datagram is read.
+const NOTIFY_POLL: Duration = Duration::from_millis(2);
 
 /// Report that the running slot is good.
 pub(crate) const SLOT_GOOD: &[u8] = b"X_FRIENDLET=good";
@@ -276,6 +280,38 @@ impl SdNotify {
     }
 }
 
+/// Name of the line with an event of a service, `KEY=VALUE`.
+pub const EVENT: &str = "X_FRIENDLET_EVENT";
+/// Name of the line with the seconds after which the events of its datagram are forgotten.
+pub const EVENT_LIFE: &str = "X_FRIENDLET_FOR";
+
+/// Sends a datagram to the socket that the environment names, and returns once it is handled: the receiver looks at the
+/// process that it comes from.
+///
+/// # Errors
+/// `ENOTCONN` without a socket, `ENOENT` or `ECONNREFUSED` if its reader is gone, `TimedOut` if it does not read.
+pub fn send_and_wait(environment: &NotifyEnvironment, datagram: &[u8]) -> io::Result<()> {
+    let name = environment.socket.as_deref().filter(|name| !name.is_empty()).ok_or(Errno::NOTCONN)?;
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address(name)?)?;
+    socket.set_write_timeout(Some(NOTIFY_TIMEOUT))?;
+    // Datagrams are handled in order: once the second one is read, the first one is handled.
+    for datagram in [datagram, b"\n"] {
+        socket.send(datagram).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+            _ => error,
+        })?;
+    }
+    let start = Instant::now();
+    while raw::unread_bytes(&socket)? > 0 {
+        if start.elapsed() >= NOTIFY_TIMEOUT {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        thread::sleep(NOTIFY_POLL);
+    }
+    Ok(())
+}
+
 /// Lines `KEY=value` of a datagram. Others are skipped, as sd_notify(3) requires of unknown ones.
 pub fn assignments(datagram: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     let lines = datagram.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
@@ -323,6 +359,28 @@ mod tests {
         let name = environment.socket.as_deref().unwrap();
         receiver.connect_addr(&address(name).unwrap()).unwrap();
         SdNotify::new(Some(receiver), environment, 42)
+    }
+
+    #[test]
+    fn datagram_is_sent_and_its_reader_awaited() {
+        let (socket, environment) = listener("wait", None);
+        let mut all = Vec::new();
+        thread::scope(|scope| {
+            let sending = scope.spawn(|| send_and_wait(&environment, b"X_FRIENDLET_EVENT=a=b"));
+            let start = Instant::now();
+            while all.len() < 2 && start.elapsed() < NOTIFY_TIMEOUT {
+                assert!(!sending.is_finished(), "not before it is read");
+                all.extend(received(&socket));
+            }
+            sending.join().unwrap().unwrap();
+        });
+        assert_eq!(all, ["X_FRIENDLET_EVENT=a=b", "\n"]);
+        let (_unread, environment) = listener("unread", None);
+        let start = Instant::now();
+        let error = send_and_wait(&environment, b"READY=1").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= NOTIFY_TIMEOUT);
+        assert!(send_and_wait(&NotifyEnvironment::default(), b"READY=1").is_err());
     }
 
     fn received(socket: &UnixDatagram) -> Vec<String> {

@@ -1,11 +1,12 @@
 //! System calls about the clock and the random numbers of the kernel that have no safe form, neither in std nor in
-//! rustix: clock_adjtime(2) and the ioctl RNDADDENTROPY of random(4).
+//! rustix: clock_adjtime(2) and the ioctls RNDADDENTROPY of random(4) and SIOCOUTQ of unix(7).
 
-#![allow(unsafe_code, reason = "the kernel reads and writes the structures of these two calls")]
+#![allow(unsafe_code, reason = "the kernel reads and writes the arguments of these calls")]
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 /// Bytes of a seed: all that the generator of the kernel can use.
@@ -53,6 +54,19 @@ const CLOCK_ADJTIME: libc::c_long = 405;
 const UNSYNCHRONISED: libc::c_long = 5;
 /// Time constants of the kernel's loop.
 const CONSTANT_MAX: u32 = 10;
+
+/// Returns the bytes that a socket has sent, and its peer has not read (SIOCOUTQ of unix(7)).
+///
+/// # Errors
+/// Error of the system: it is not a socket.
+pub fn unread_bytes(socket: &UnixDatagram) -> io::Result<libc::c_int> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the call writes one number to the reference, which outlives it.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ as _, &raw mut bytes) } {
+        0 => Ok(bytes),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
 
 /// Adjusts the clock gradually by less than half a second, and marks it as synchronised: the kernel then writes it to the
 /// clock chip, if there is one, every eleven minutes. `interval` is the time until the next adjustment.

@@ -1,48 +1,29 @@
-//! Signals of the server, and the flags by which the server and process 1 receive them.
+//! Signals of the server, and their arrival at the server and at process 1.
 
 use core::ffi::c_int;
 use std::future::poll_fn;
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
-use signal_hook::{flag, low_level::pipe};
+use libc::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 
+use super::fork;
 use crate::runtime::AsyncFd;
 
 /// Wake-ups drained at once.
 const WAKEUPS: usize = 64;
 
-/// One flag for each of `N` signals, set by its handler. Several signals before [`clear`](Self::clear)
-/// set one flag.
-#[derive(Debug)]
-pub(super) struct SignalFlags<const N: usize>([(c_int, Arc<AtomicBool>); N]);
-
-impl<const N: usize> SignalFlags<N> {
-    /// Installs the handlers, for the rest of the process. A handler sets its flag, then writes a
-    /// byte to the returned non-blocking socket.
-    ///
-    /// # Errors
-    /// Error of the system: no descriptors left.
-    pub(super) fn install(signals: [c_int; N]) -> io::Result<(Self, UnixStream)> {
-        let (wakeups, wake) = UnixStream::pair()?;
-        wakeups.set_nonblocking(true)?;
-        let flags = signals.map(|signal| (signal, Arc::default()));
-        for (signal, is_set) in &flags {
-            // In this order, so that the woken task finds the flag set.
-            flag::register(*signal, Arc::clone(is_set))?;
-            pipe::register(*signal, wake.try_clone()?)?;
-        }
-        Ok((Self(flags), wakeups))
-    }
-
-    /// Clears the flag of a signal and returns its old value.
-    pub(super) fn clear(&self, signal: c_int) -> bool {
-        let flag = self.0.iter().find(|(known, _)| *known == signal);
-        flag.is_some_and(|(_, is_set)| is_set.swap(false, Ordering::SeqCst))
-    }
+/// Installs a handler for each signal, for the rest of the process. It notes the signal for [`fork::take_signal`], once for
+/// several equal ones, then writes a byte to the returned non-blocking socket.
+///
+/// # Errors
+/// Error of the system: no descriptors left.
+pub(super) fn install(signals: &[c_int]) -> io::Result<UnixStream> {
+    let (wakeups, wake) = UnixStream::pair()?;
+    wakeups.set_nonblocking(true)?;
+    wake.set_nonblocking(true)?;
+    fork::handle_signals(signals, wake.into());
+    Ok(wakeups)
 }
 
 /// Drains the socket of the handlers, before the flags are read. Returns false if it was empty.
@@ -84,7 +65,6 @@ impl Received {
 #[derive(Debug)]
 pub struct Signals {
     wakeups: AsyncFd<UnixStream>,
-    flags: SignalFlags<{ ORDER.len() }>,
 }
 
 impl Signals {
@@ -93,14 +73,14 @@ impl Signals {
     /// # Errors
     /// Error of the system: no descriptors left.
     pub fn new() -> io::Result<Self> {
-        let (flags, wakeups) = SignalFlags::install(ORDER.map(Received::signal))?;
-        Ok(Self { wakeups: AsyncFd::new(wakeups)?, flags })
+        Ok(Self { wakeups: AsyncFd::new(install(&ORDER.map(Received::signal))?)? })
     }
 
     /// Waits for the next signal.
     pub async fn next(&self) -> Received {
         loop {
-            if let Some(received) = self.next_pending() {
+            let arrived = |received: &Received| fork::take_signal(received.signal());
+            if let Some(received) = ORDER.into_iter().find(arrived) {
                 return received;
             }
             poll_fn(|context| self.wakeups.poll_readable(context)).await;
@@ -108,24 +88,20 @@ impl Signals {
             self.wakeups.note_empty();
         }
     }
-
-    fn next_pending(&self) -> Option<Received> {
-        ORDER.into_iter().find(|received| self.flags.clear(received.signal()))
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::process::{Signal, getpid, kill_process};
-    use signal_hook::consts::{SIGURG, SIGUSR1, SIGWINCH};
-
     use super::*;
     use crate::runtime::{Tasks, block_on};
+    use crate::sys::tests::lock_children;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{Signal, getpid, kill_process};
 
     #[test]
-    fn signal_sets_its_flag_and_makes_the_socket_readable() {
-        let (flags, wakeups) = SignalFlags::install([SIGWINCH, SIGUSR1]).unwrap();
+    fn signal_is_noted_and_makes_the_socket_readable() {
+        let _lock = lock_children();
+        let wakeups = install(&[libc::SIGWINCH, libc::SIGUSR1]).unwrap();
         assert!(!drain_wakeups(&wakeups));
         for _ in 0..2 {
             kill_process(getpid(), Signal::WINCH).unwrap();
@@ -133,13 +109,15 @@ mod tests {
         let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
         assert_eq!(poll(&mut [PollFd::new(&wakeups, PollFlags::IN)], Some(&limit)).unwrap(), 1);
         assert!(drain_wakeups(&wakeups));
-        assert!(!flags.clear(SIGUSR1));
-        assert!(flags.clear(SIGWINCH));
-        assert!(!flags.clear(SIGURG), "not handled");
+        assert!(!fork::take_signal(libc::SIGUSR1));
+        assert!(fork::take_signal(libc::SIGWINCH));
+        assert!(!fork::take_signal(libc::SIGWINCH), "once");
+        assert!(!fork::take_signal(libc::SIGURG), "not handled");
     }
 
     #[test]
     fn next_returns_the_received_signal() {
+        let _lock = lock_children();
         let signals = Signals::new().unwrap();
         for (sent, expected) in [
             (Signal::HUP, Received::Hup),

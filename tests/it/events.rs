@@ -10,8 +10,12 @@ pub(crate) const SUMMARY: &str =
     "Sends the state of each service and check, then every change, as server-sent events.";
 
 /// Events of the stream, and the type of their data.
-pub(crate) const EVENTS: [(&str, &str); 3] =
-    [("service-change", "ServiceChange"), ("check-change", "CheckChange"), ("server-notice", "string")];
+pub(crate) const EVENTS: [(&str, &str); 4] = [
+    ("service-change", "ServiceChange"),
+    ("service-events", "ServiceEvents"),
+    ("check-change", "CheckChange"),
+    ("server-notice", "string"),
+];
 
 /// Push that only a socket has, because it asks for it.
 const FOLLOWED: (&str, &str) = ("service-log", "ServiceLog");

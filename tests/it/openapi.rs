@@ -28,10 +28,11 @@ const TYPES: &[(&str, &str)] = &[
         autostart: boolean, required?: boolean, restart: string, startLimit: integer, onFailure?: string, \
         onSuccess?: string, successCodes: [integer], after: [string], stopSignal: string, stopTimeout: integer, \
         maxRuntime?: integer, commands: [Command], programs?: [Program], keys?: object, enabled: boolean, \
-        cpu?: number, memory?: integer, waitsFor?: [string], history: [End], checks?: [Check]"),
+        cpu?: number, memory?: integer, waitsFor?: [string], history: [End], checks?: [Check], events?: [ServiceEvent]"),
     ("Status", "state: string, pid: integer, since: integer, restarts: integer, lastExit: string, \
         next?: integer | null, description?: string, reason: string, enabled: boolean, restart: string, \
-        startedOnce: boolean, ends: integer, ready?: boolean, text?: string, overridden?: boolean"),
+        startedOnce: boolean, ends: integer, ready?: boolean, text?: string, overridden?: boolean, events?: [ServiceEvent]"),
+    ("ServiceEvent", "key: string, value: string, ago: integer, changes: integer, expires?: integer"),
     ("Command", "name: string, signal?: string, scope?: string, program?: [string], cut?: boolean"),
     ("Program", "name: string, program: [string], cut?: boolean"),
     ("End", "ago: integer, ran: number, exit: string, reason: string"),
@@ -57,6 +58,8 @@ const TYPES: &[(&str, &str)] = &[
 #[rustfmt::skip]
 const PUSHED: &[(&str, &str)] = &[
     ("ServiceChange", "service: string, state: string, pid: integer, reason?: string, output?: [string]"),
+    ("ServiceEvents", "service: string, events: [EventValue]"),
+    ("EventValue", "key: string, value: string"),
     ("CheckChange", "check: string, service?: string, state: string, error?: string"),
     ("ServiceLog", "service: string, from: integer, next: integer, lost: integer, lines: [string]"),
 ];

@@ -11,6 +11,7 @@ use super::cgroups::WAYS;
 use super::ordering::notifier_path;
 use crate::support::device::shell;
 use crate::support::directory::Directory;
+use crate::support::guest::program;
 use crate::support::notify::Listener;
 use crate::support::server::friendlet;
 use crate::support::wait::{SOON, until};
@@ -175,4 +176,64 @@ fn report_of_a_daemon_of_the_service_counts() {
         let server = Server::start(&Device::plain().with(&(table + way)));
         until("it is ready", || server.call("services/web/status").contains("\"Ready\": true"));
     }
+}
+
+/// A service of type notify whose script reports by `friendlet notify`.
+fn reporter(script: &str) -> String {
+    let script = script.replace("NOTIFY", &format!("{} notify", program()));
+    shell("web", &format!("{script}\nexec sleep 1000"), "type = \"notify\"\nautostart = true")
+}
+
+#[test]
+fn script_reports_events_that_are_shown_until_its_run_ends() {
+    for way in WAYS {
+        let table = reporter("NOTIFY READY=1 door=open 'lamp=<b>' old=x\nNOTIFY old= STATUS=own");
+        let server = Server::start(&Device::plain().with(&(table + way)));
+        let status = || server.call("services/web/status");
+        let door = r#""Events": [{"Key": "door", "Value": "open", "Ago": "#;
+        until("its events are shown", || status().contains("own") && status().contains(door));
+        let text = status();
+        assert!(text.contains("\"Ready\": true") && !text.contains("\"old\""), "{text}");
+        assert!(server.call("services/web/show").contains(door));
+        server.call("services/web/stop");
+        until("they end with the run", || !status().contains("Events"));
+    }
+}
+
+#[test]
+fn refused_events_are_counted() {
+    let keys: String = (0..friendlet::service::SERVICE_EVENTS).map(|key| format!(" k{key}=1")).collect();
+    let table = reporter(&format!("NOTIFY READY=1{keys}\nNOTIFY one=more\nNOTIFY two=more k0=2 STATUS=own"));
+    let server = Server::start(&Device::plain().with(&table));
+    let status = || server.call("services/web/status");
+    until("the last one is handled", || status().contains(r#"{"Key": "k0", "Value": "2""#));
+    assert!(!status().contains("more"), "{}", status());
+    for count in [1, 2] {
+        let line = format!("web: event refused, {count} so far");
+        until("it is logged", || server.log().contains(&line));
+    }
+}
+
+#[test]
+fn events_survive_the_server() {
+    let table = reporter("NOTIFY READY=1 door=closed\nNOTIFY door=open\nNOTIFY --for 1000 lamp=on");
+    let mut server = Server::start(&Device::plain().with(&table));
+    let shows = |server: &Server| {
+        let text = server.call("services/web/show");
+        let door = text.contains(r#"{"Key": "door", "Value": "open""#) && text.contains("\"Changes\": 2");
+        door && text.contains(r#"{"Key": "lamp", "Value": "on""#) && text.contains("\"Expires\": 9")
+    };
+    until("its events are shown", || shows(&server));
+    server.crash();
+    until("the next server shows them", || shows(&server));
+}
+
+#[test]
+fn notify_without_a_service_fails() {
+    let mut command = friendlet();
+    let run = crate::support::server::run_command(
+        command.args(["notify", "door=open"]).env_remove("NOTIFY_SOCKET"),
+        "",
+    );
+    assert_eq!(run.code, Some(69), "{run:?}");
 }

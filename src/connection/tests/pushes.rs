@@ -1,9 +1,11 @@
 //! Pushes to bound sockets.
 
+use core::time::Duration;
+
 use super::fixture::{ADMIN, ANNA, Fixture};
 use crate::api::Board;
 use crate::connection::{PUSH_BACKLOG_BYTES, PUSH_OUTPUT_BYTES, PUSH_OUTPUT_LINES, SEND_TIMEOUT};
-use crate::service::{CheckError, CheckId, Exit};
+use crate::service::{CheckError, CheckId, EVENT_PERIOD, EventReport, Exit, ProcessEvent, StatusText};
 
 fn change(service: &str, state: &str, pid: u32) -> String {
     format!(
@@ -229,4 +231,76 @@ fn peer_that_does_not_read_gets_the_newest_state_of_a_check() {
     assert_eq!(received.last().unwrap(), &check("uplink", r#""state":"failing","error":"timed out""#));
     fixture.attempt(1, Ok(()));
     assert_eq!(fixture.receive(reader), [check("uplink", r#""state":"healthy""#)]);
+}
+
+impl Fixture {
+    /// The service `hello` says something.
+    fn say_event(&mut self, text: &str) {
+        let report = EventReport { text: StatusText::new(text), age: Duration::ZERO, life: None, changes: 1 };
+        let hello = self.hello();
+        self.server.handle_event(hello, ProcessEvent::Event(report), self.now, &mut self.system);
+        self.settle();
+    }
+}
+
+fn events(all: &str) -> String {
+    format!(
+        r#"{{"type":"msg","data":{{"type":"service-events","data":{{"service":"hello","events":[{all}]}}}}}}"#
+    )
+}
+
+#[test]
+fn events_are_pushed_at_most_once_in_their_period() {
+    let mut fixture = Fixture::new(8);
+    let (admin, anna, unbound) = (fixture.bound(ADMIN), fixture.bound(ANNA), fixture.socket());
+    fixture.say(unbound, &command("start", "hello"));
+    [admin, anna].into_iter().for_each(|id| _ = fixture.receive(id));
+    fixture.say_event("door=open");
+    let open = events(r#"{"key":"door","value":"open"}"#);
+    for id in [admin, anna] {
+        assert_eq!(fixture.receive(id), std::slice::from_ref(&open));
+    }
+    for number in 0..100 {
+        fixture.say_event(&format!("door={number}"));
+        fixture.say_event("lamp=\"on\"");
+        assert!(fixture.receive(anna).is_empty(), "{number}");
+    }
+    fixture.pass(EVENT_PERIOD);
+    let last = r#"{"key":"door","value":"99"},{"key":"lamp","value":"\"on\""}"#;
+    assert_eq!(fixture.receive(anna), [events(last)]);
+    assert!(fixture.receive(unbound).is_empty());
+    // They end with the run that has said them.
+    fixture.pass(EVENT_PERIOD);
+    fixture.exit(1234, Exit::Code(0));
+    assert_eq!(fixture.receive(anna), [end("hello", "stopped", "exit 0", ""), events("")]);
+}
+
+#[test]
+fn events_are_pushed_to_users_of_the_service_alone() {
+    let mut fixture = Fixture::new(8);
+    let (anna, caller) = (fixture.bound(ANNA), fixture.socket());
+    fixture.say(caller, &command("start", "clock"));
+    fixture.receive(anna);
+    let report = EventReport { text: StatusText::new("a=b"), age: Duration::ZERO, life: None, changes: 1 };
+    let clock = fixture.service("clock");
+    fixture.server.handle_event(clock, ProcessEvent::Event(report), fixture.now, &mut fixture.system);
+    fixture.settle();
+    assert!(fixture.receive(anna).is_empty());
+}
+
+#[test]
+fn largest_events_of_a_service_fit_a_push() {
+    use crate::service::{EVENT_KEY_BYTES, EVENT_VALUE_BYTES, SERVICE_EVENTS};
+    let mut fixture = Fixture::new(8);
+    let (anna, caller) = (fixture.bound(ANNA), fixture.socket());
+    fixture.say(caller, &command("start", "hello"));
+    for number in 0..SERVICE_EVENTS {
+        let key = format!("{number}{}", "k".repeat(EVENT_KEY_BYTES - 1));
+        fixture.say_event(&format!("{key}={}", "\"".repeat(EVENT_VALUE_BYTES)));
+    }
+    fixture.receive(anna);
+    fixture.pass(EVENT_PERIOD);
+    let pushed = fixture.receive(anna);
+    assert!(pushed.len() == 1 && pushed[0].len() <= PUSH_BACKLOG_BYTES, "{pushed:?}");
+    assert_eq!(pushed[0].matches("\"key\"").count(), SERVICE_EVENTS);
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::fixture::{ADMIN, ANNA, Fixture};
 use crate::api::Board;
 use crate::connection::{Finish, PUSH_BACKLOG_BYTES, SEND_TIMEOUT, SlotId, USER_SHARE, USER_SLOTS_MIN};
-use crate::service::{CheckError, CheckId, Exit};
+use crate::service::{CheckError, CheckId, EventReport, Exit, ProcessEvent, StatusText};
 use crate::ws::PING_INTERVAL;
 
 fn request(method: &str, target: &str, session: &str) -> String {
@@ -53,6 +53,16 @@ fn stream_begins_with_every_state_and_has_the_pushes_of_its_user() {
     assert_eq!(read(&mut fixture, admin), seen);
     // One that connects again has missed nothing.
     assert!(stream(&mut fixture, ANNA).1.contains(&seen[1]));
+    let caller = fixture.connect();
+    fixture.http(caller, &request("POST", "services/hello/start", ADMIN));
+    let report =
+        EventReport { text: StatusText::new("door=open"), age: Duration::ZERO, life: None, changes: 1 };
+    let hello = fixture.hello();
+    fixture.server.handle_event(hello, ProcessEvent::Event(report), fixture.now, &mut fixture.system);
+    fixture.settle();
+    let open = "event: service-events\ndata: {\"service\":\"hello\",\"events\":[{\"key\":\"door\",\"value\":\"open\"}]}";
+    assert_eq!(read(&mut fixture, anna).last().map(String::as_str), Some(open));
+    assert_eq!(stream(&mut fixture, ANNA).1.last().map(String::as_str), Some(open));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use super::Form;
 use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
 use crate::json::{Full, Writer};
 use crate::service::{
-    Arguments, CommandAction, EndReason, LastExit, NamedCommand, NextRun, PastRun, Program, Spec, Status,
-    Usage,
+    Arguments, CommandAction, EndReason, LastExit, NamedCommand, NextRun, PastRun, Program, ServiceId, Spec,
+    Status, Supervisor, Usage,
 };
 
 /// Writes the services of a list. Members that Friend Core does not have follow its own.
@@ -74,6 +74,7 @@ pub(super) fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Resul
     if status.enabled != spec.autostart {
         put_flag(out, "Overridden", true)?;
     }
+    put_events(out, service.services, service.service, service.now)?;
     out.put("}")
 }
 
@@ -90,6 +91,30 @@ fn put_readiness(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<()
         out.put_text(service.text)?;
     }
     Ok(())
+}
+
+/// Writes the events of a service, if there are any.
+fn put_events(
+    out: &mut Writer<'_>,
+    services: &Supervisor,
+    service: ServiceId,
+    now: Duration,
+) -> Result<(), Full> {
+    let mut separator = r#", "Events": ["#;
+    for event in services.events(service) {
+        out.put(separator)?;
+        separator = ",";
+        out.put(r#"{"Key": "#)?;
+        out.put_text(event.key())?;
+        out.put(r#", "Value": "#)?;
+        out.put_text(event.value())?;
+        put_seconds(out, "Ago", Some(now.saturating_sub(event.at)))?;
+        out.put(r#", "Changes": "#)?;
+        out.put_number(event.changes)?;
+        put_seconds(out, "Expires", event.until.map(|until| until.saturating_sub(now)))?;
+        out.put("}")?;
+    }
+    if separator == "," { out.put("]") } else { Ok(()) }
 }
 
 /// Writes everything about a service: its declaration, its state and its past ends.
@@ -142,6 +167,7 @@ fn put_members(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Result<(),
     }
     out.put("]")?;
     super::checks::put(out, details.checks())?;
+    put_events(out, details.services, details.service, *now)?;
     out.put("}")
 }
 

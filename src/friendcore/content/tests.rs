@@ -7,9 +7,10 @@ use crate::call::{Count, Missing, ServiceDetails, ServiceList, ServiceStatus, Sl
 use crate::friendcore::{CHUNK_PIECE_BYTES, SHOWN_PROGRAM_BYTES};
 use crate::limits;
 use crate::service::{
-    Arguments, Check, CheckError, CheckId, CheckKind, CheckLevel, CommandAction, Endpoint, Exit, LastExit,
-    Memory, Name, NamedCommand, NextRun, RestartPolicy, Scope, ServiceKind, ServiceTable, Signal, SpawnError,
-    SpawnStage, Spec, State, Status, Supervisor, Usage, Verb,
+    Arguments, Check, CheckError, CheckId, CheckKind, CheckLevel, CommandAction, EVENT_KEY_BYTES,
+    EVENT_LIFE_MAX, EVENT_VALUE_BYTES, Endpoint, EventReport, Exit, LastExit, Memory, Name, NamedCommand,
+    NextRun, ProcessEvent, RestartPolicy, SERVICE_EVENTS, Scope, ServiceId, ServiceKind, ServiceTable,
+    Signal, SpawnError, SpawnStage, Spec, State, Status, StatusText, Supervisor, Usage, Verb,
 };
 use crate::session::{Grants, User, UserLevel, Users};
 
@@ -47,8 +48,11 @@ fn status_of_a_service() {
         is_wanted: true,
         next_run: NextRun::None,
     };
+    let (services, now) = (&Supervisor::new(ServiceTable::new()), Duration::ZERO);
+    let service = ServiceId::from_index(0).unwrap();
+    let plain = ServiceStatus { spec: &spec, status, ends: 0, text: "", services, service, now };
     assert_eq!(
-        written(Form::Frame, &Outcome::Service(ServiceStatus { spec: &spec, status, ends: 0, text: "" })),
+        written(Form::Frame, &Outcome::Service(plain)),
         concat!(
             r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 12, "Restarts": 0, "LastExit": "", "#,
             r#""Reason": "", "Enabled": false, "Restart": "never", "StartedOnce": true, "Ends": 0}"#
@@ -63,7 +67,7 @@ fn status_of_a_service() {
     let status =
         Status { state: State::Failed, pid: 0, last_exit, started_once: false, enabled: true, ..status };
     assert_eq!(
-        written(Form::Http, &Outcome::Service(ServiceStatus { spec: &described, status, ends: 8, text: "" })),
+        written(Form::Http, &Outcome::Service(ServiceStatus { spec: &described, status, ends: 8, ..plain })),
         concat!(
             r#"{ "Status": "ok", "State": "failed", "Pid": 0, "Since": 12, "Restarts": 0, "#,
             r#""LastExit": "cannot start: No such file or directory (errno 2)", "Description": "a \"door\"", "#,
@@ -74,12 +78,12 @@ fn status_of_a_service() {
     for (next_run, expected) in [(NextRun::In(Duration::from_secs(90)), "90"), (NextRun::AwaitsClock, "null")]
     {
         let status = Status { next_run, last_exit: LastExit::Code(0), ..status };
-        let service = ServiceStatus { spec: &spec, status, ends: 0, text: "" };
+        let service = ServiceStatus { status, ..plain };
         let text = written(Form::Http, &Outcome::Service(service));
         assert!(text.contains(&format!(r#""LastExit": "exit 0", "Next": {expected}, "Reason""#)), "{text}");
     }
     let notifying = Spec { kind: ServiceKind::Notify, autostart: true, ..spec.clone() };
-    let service = ServiceStatus { spec: &notifying, status, ends: 0, text: "all \"well\"" };
+    let service = ServiceStatus { spec: &notifying, status, text: "all \"well\"", ..plain };
     let text = written(Form::Http, &Outcome::Service(service));
     assert!(text.ends_with(r#""Ends": 0, "Ready": true, "Text": "all \"well\""}"#), "{text}");
     assert_eq!(written(Form::Envelope, &Outcome::Done), r#"{ "Status": "ok"}"#);
@@ -209,6 +213,18 @@ fn longest_details_fit_in_every_form() {
     let programs = 4 + limits::SERVICE_COMMANDS;
     assert!(longest.len() > programs * 6 * SHOWN_PROGRAM_BYTES, "{}", longest.len());
     assert_eq!(longest.matches(r#""Cut": true"#).count(), programs);
+    services.handle_command(service, Verb::Start, Duration::ZERO).unwrap();
+    services.handle_spawned(service, Ok(1), Duration::ZERO);
+    services.handle_exit(service, Exit::Code(0), true, Duration::ZERO);
+    services.handle_spawned(service, Ok(u32::MAX), Duration::ZERO);
+    for number in 0..SERVICE_EVENTS {
+        let (key, value) = ("k".repeat(EVENT_KEY_BYTES - 1), "\"".repeat(EVENT_VALUE_BYTES));
+        let text = StatusText::new(&format!("{number}{key}={value}"));
+        let report = EventReport { text, age: Duration::ZERO, life: Some(EVENT_LIFE_MAX), changes: u32::MAX };
+        services.handle_event(service, ProcessEvent::Event(report), Duration::ZERO);
+    }
+    let longest = shown(&services, Duration::MAX, &mut room);
+    assert_eq!(longest.matches(r#""Expires""#).count(), SERVICE_EVENTS);
 }
 
 #[test]

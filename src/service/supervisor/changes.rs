@@ -40,6 +40,7 @@ impl Supervisor {
             .map(|time| now + time);
         entry.ready_at = entry.ready_at.filter(|_| has_process);
         self.follow_checks(service, phase, now);
+        self.end_events(service, phase);
         let entry = &mut self.entries[service.index()];
         match phase {
             Phase::Stopped | Phase::Failed => entry.readiness = Readiness::None,

@@ -21,6 +21,7 @@ impl Supervisor {
             ProcessEvent::Suspended => self.handle_suspended(service, now),
             ProcessEvent::Resumed => self.handle_resumed(service, now),
             ProcessEvent::Notified(notice) => self.handle_notice(service, notice, now),
+            ProcessEvent::Event(report) => self.handle_reported(service, report, now),
             ProcessEvent::StopCommand(result) => self.handle_stop_command(service, result, now),
         }
     }

@@ -3,6 +3,7 @@
 mod changes;
 mod commands;
 mod conditions;
+mod events;
 mod exits;
 mod health;
 mod inherit;
@@ -27,7 +28,7 @@ use super::record::{Next, Readiness, Record};
 use super::restart::Jitter;
 use super::transition::{Event, Phase, Step, step};
 use super::{
-    Action, CommandError, EndReason, KILL_TIMEOUT, LastExit, NamedCommand, PastRun, Program, Scope,
+    Action, CommandError, EndReason, Events, KILL_TIMEOUT, LastExit, NamedCommand, PastRun, Program, Scope,
     ServiceId, ServiceTable, Signal, Spec, StateChange, Status,
 };
 use crate::limits::{CHECKS, SERVICES};
@@ -51,6 +52,11 @@ pub struct Supervisor {
     checks: [CheckRecord; CHECKS],
     /// Mask of the checks whose state has changed since the last [`Supervisor::take_changed_checks`].
     changed_checks: u64,
+    events: Events,
+    /// Mask of the services whose events have changed since the last [`Supervisor::take_changed_events`], and the earliest
+    /// time of the next one.
+    changed_events: u64,
+    events_due: Duration,
     order: Vec<ServiceId, SERVICES>,
     actions: Deque<Action, ACTIONS>,
     changes: Deque<StateChange, CHANGES>,
@@ -91,6 +97,9 @@ impl Supervisor {
             entries,
             checks: [CheckRecord::NEW; CHECKS],
             changed_checks: 0,
+            events: Events::default(),
+            changed_events: 0,
+            events_due: Duration::ZERO,
             order,
             actions: Deque::new(),
             changes: Deque::new(),
@@ -160,12 +169,14 @@ impl Supervisor {
             self.expire_schedule(service, now);
         }
         self.expire_checks(now);
+        self.expire_events(now);
         self.progress(now);
     }
 
     /// Time of the next call of [`Supervisor::handle_timeout`], since the start of the server.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.entries.iter().filter_map(Record::poll_timeout).chain(self.check_timeouts()).min()
+        let others = self.check_timeouts().chain(self.event_timeout());
+        self.entries.iter().filter_map(Record::poll_timeout).chain(others).min()
     }
 
     /// Status of a service.

@@ -1,6 +1,7 @@
 mod commands;
 mod conditions;
 mod ends;
+mod events;
 mod group;
 mod health;
 mod inherit;

@@ -3,8 +3,6 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
@@ -12,6 +10,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group
 use super::is_first_process;
 use crate::log::Reason;
 use crate::service::Exit;
+use crate::sys::program::{Command, Surroundings, exit_of};
 
 /// Out-of-memory score of the server, proc_pid_oom_score_adj(5). The server resets it to 0 in its
 /// own children.
@@ -45,13 +44,12 @@ impl ServerProcess {
         environment: impl Iterator<Item = (&'a str, &'a OsStr)>,
     ) -> Result<Self, ServerError> {
         let mut command = Command::new(PROGRAM);
-        command.arg0("friendlet").args(arguments).env_clear().envs(environment);
-        command.stdin(Stdio::null()).current_dir("/").process_group(0);
-        // `reap` reaps it with all others, so the handle is dropped.
-        let child = command.spawn().map_err(ServerError)?;
+        command.argument("friendlet").arguments(arguments.iter()).variables(environment);
+        // `reap` reaps it with all others.
+        let pid = command.start(Surroundings::Own).map_err(ServerError)?;
         // On failure the server runs with the score of any other process.
-        let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), OOM_SCORE_ADJ);
-        Ok(Self { pid: Pid::from_child(&child) })
+        let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE_ADJ);
+        Ok(Self { pid })
     }
 
     /// Returns true if `pid` is that of the server.
@@ -88,8 +86,7 @@ pub fn reap() -> Reaped {
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => {
-                let code = status.exit_status().map(Exit::Code);
-                if let Some(exit) = code.or_else(|| status.terminating_signal().map(Exit::signal)) {
+                if let Some(exit) = exit_of(status) {
                     return Reaped::Child(pid, exit);
                 }
             }

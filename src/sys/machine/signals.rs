@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
+use libc::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
 
-use crate::sys::signal::{SignalFlags, drain_wakeups};
+use crate::sys::fork::take_signal;
+use crate::sys::signal::{drain_wakeups, install};
 
 /// Signals received since the last [`BoardSignals::take_pending`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -25,7 +26,6 @@ const HANDLED: [i32; 4] = [SIGCHLD, SIGTERM, SIGINT, SIGUSR2];
 #[derive(Debug)]
 pub struct BoardSignals {
     wakeups: UnixStream,
-    flags: SignalFlags<{ HANDLED.len() }>,
 }
 
 impl BoardSignals {
@@ -34,15 +34,14 @@ impl BoardSignals {
     /// # Errors
     /// Error of the system: no descriptors left.
     pub fn new() -> io::Result<Self> {
-        let (flags, wakeups) = SignalFlags::install(HANDLED)?;
-        Ok(Self { wakeups, flags })
+        Ok(Self { wakeups: install(&HANDLED)? })
     }
 
     /// Returns and clears the pending signals.
     pub fn take_pending(&self) -> PendingSignals {
         // The next call drains the rest.
         drain_wakeups(&self.wakeups);
-        let [child, term, int, power_off] = HANDLED.map(|signal| self.flags.clear(signal));
+        let [child, term, int, power_off] = HANDLED.map(take_signal);
         PendingSignals { child, restart: term || int, power_off }
     }
 }
@@ -59,9 +58,11 @@ mod tests {
     use rustix::process::{Signal, getpid, kill_process};
 
     use super::*;
+    use crate::sys::tests::lock_children;
 
     #[test]
     fn signal_wakes_and_is_reported_once() {
+        let _lock = lock_children();
         let signals = BoardSignals::new().unwrap();
         kill_process(getpid(), Signal::USR2).unwrap();
         let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
