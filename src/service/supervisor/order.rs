@@ -8,7 +8,7 @@ use super::super::record::{Next, Readiness, Record};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
 use super::super::{CommandError, LastExit, ServiceId};
-use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
+use super::Supervisor;
 use crate::{error, info, warning};
 
 /// Answer to the question if a service may start.
@@ -168,8 +168,7 @@ impl Supervisor {
 
     fn stop_with_required(&mut self, service: ServiceId, now: Duration) {
         let entry = &self.entries[service.index()];
-        let room = ACTIONS - self.actions.len() >= ACTIONS_OF_ONE;
-        if entry.is_down() || !room {
+        if entry.is_down() || !self.has_room() {
             return;
         }
         let Some(other) = self.first(entry.required, Record::is_down) else { return };
