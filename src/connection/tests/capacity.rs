@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
+use super::fixture::{ADMIN, ANNA, Fixture, frame, upgrade};
 use crate::connection::{End, Finish, HEAD_TIMEOUT, SESSION_TIMEOUT, SlotId, USER_SHARE, USER_SLOTS_MIN};
 use crate::ws::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
 
@@ -87,6 +87,18 @@ fn user_has_a_share_of_the_slots() {
         let id = fixture.bound(ADMIN);
         assert_eq!(fixture.server.state(id).finish, None);
     }
+}
+
+#[test]
+fn session_behind_a_pending_login_is_admitted_by_the_room_after_it() {
+    let mut fixture = Fixture::new(3);
+    let id = fixture.socket();
+    let login = r#"<!--"MSG"--"1"--"system.library/login"-->{"username":"admin","password":"x"}<--!>"#;
+    let bind = format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#);
+    fixture.put(id, &[frame(login), frame(&bind)].concat());
+    let _connected = (fixture.bound(ADMIN), fixture.bound(ADMIN));
+    fixture.check_password(false);
+    assert_eq!(fixture.receive(id).last().unwrap(), "close 1013");
 }
 
 /// Fills every slot with connections of this network.
@@ -210,6 +222,7 @@ fn socket_without_a_session_is_closed() {
     // The peer does not answer the close frame.
     fixture.pass(CLOSE_TIMEOUT);
     assert_eq!(fixture.server.state(unauthenticated).finish, Some(Finish::Graceful));
+    assert_eq!(fixture.server.counters().unauthenticated, 1, "once");
     fixture.pass(CLOSE_TIMEOUT);
     assert_eq!(fixture.server.state(unauthenticated).finish, Some(Finish::Abort));
 }
