@@ -198,6 +198,37 @@ fn start_pulls_in_what_it_requires() {
 }
 
 #[test]
+fn start_pulls_in_nothing_that_only_others_require() {
+    let mut supervisor = of([
+        spec("disk", SIMPLE, &[], &[]),
+        spec("net", SIMPLE, &[], &[]),
+        spec("web", SIMPLE, &[], &["disk"]),
+        spec("mail", SIMPLE, &[], &["net"]),
+    ]);
+    supervisor.handle_command(id(2), Verb::Start, at(0)).unwrap();
+    assert_eq!(states(&supervisor), [Starting, Stopped, Starting, Stopped]);
+}
+
+#[test]
+fn start_ends_the_back_off_of_what_it_requires_and_no_pause() {
+    let mut supervisor = of([
+        Spec { restart: RestartPolicy::Always, ..spec("disk", SIMPLE, &[], &[]) },
+        spec("web", SIMPLE, &[], &["disk"]),
+    ]);
+    supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+    start(&mut supervisor, 0, at(0));
+    supervisor.handle_exit(id(0), Exit::Code(1), true, at(0));
+    drain(&mut supervisor);
+    supervisor.handle_command(id(1), Verb::Start, at(0)).unwrap();
+    assert_eq!(spawned(&mut supervisor), [0]);
+    start(&mut supervisor, 0, at(0));
+    supervisor.handle_command(id(1), Verb::Stop, at(0)).unwrap();
+    supervisor.handle_command(id(0), Verb::Pause, at(0)).unwrap();
+    supervisor.handle_command(id(1), Verb::Start, at(0)).unwrap();
+    assert_eq!(states(&supervisor)[0], Paused);
+}
+
+#[test]
 fn enabled_service_pulls_in_what_it_requires() {
     let mut disk = spec("disk", NOTIFY, &[], &[]);
     disk.autostart = false;
