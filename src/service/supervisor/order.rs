@@ -117,10 +117,10 @@ impl Supervisor {
     /// waited long enough, and continues a shutdown.
     pub(super) fn progress(&mut self, now: Duration) {
         self.continue_shutdown(now);
-        self.continue_reload(now);
         if self.is_shutting_down {
             return;
         }
+        self.continue_reload(now);
         // One pass is enough: what a service depends on comes before it.
         for service in self.order.clone() {
             if self.entries[service.index()].phase == Phase::Blocked && !self.is_leaving(service) {

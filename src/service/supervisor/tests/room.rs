@@ -97,6 +97,26 @@ fn stop_for_the_shutdown_waits_for_room() {
 }
 
 #[test]
+fn reload_that_waits_for_room_does_not_go_on_while_the_server_ends() {
+    let mut supervisor = pair(|_| {});
+    let web = supervisor.table.get(id(1)).unwrap().clone();
+    let mut later = ServiceTable::new();
+    later.push(Spec::new("base", &["other"]).unwrap()).unwrap();
+    later.push(web).unwrap();
+    fill(&mut supervisor, 0);
+    supervisor.begin_reload(supervisor.table.succeed(later), at(1));
+    supervisor.shutdown(at(1));
+    drain(&mut supervisor);
+    let states = |supervisor: &Supervisor| [0, 1].map(|index| supervisor.status(id(index), at(0)).state);
+    supervisor.handle_timeout(at(2));
+    assert_eq!(states(&supervisor), [Started, Stopping], "one after the other, as without a reload");
+    for index in [1, 0] {
+        supervisor.handle_exit(id(index), Exit::Code(0), true, at(3));
+    }
+    assert!(supervisor.is_down());
+}
+
+#[test]
 fn stop_by_a_check_waits_for_room() {
     stops(
         |_| {},
