@@ -82,8 +82,14 @@ fn user_has_a_share_of_the_slots() {
         }
         // Its own connections go on, and one of them may bind anew.
         assert!(fixture.say(bound[0], &bind).is_empty());
+        let call = format!(r#"<!--"MSG"--"9"--"system.library/validate"-->{{"sessionid":"{ANNA}"}}<--!>"#);
+        assert_eq!(fixture.say(bound[0], &call).len(), 1);
         assert_eq!(fixture.server.state(bound[0]).finish, None);
         // Others have theirs.
+        let id = fixture.connect();
+        let call = format!("GET /system.library/validate?sessionid={ADMIN} HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(fixture.http(id, &call).starts_with("HTTP/1.1 200 "));
+        fixture.server.release(id);
         let id = fixture.bound(ADMIN);
         assert_eq!(fixture.server.state(id).finish, None);
     }
@@ -124,6 +130,22 @@ fn new_connection_evicts_the_oldest_of_the_fullest_source() {
     assert_eq!(fixture.connect_from(9).map(|id| id.index), Some(flood[0].index));
     assert_eq!(fixture.server.state(other).finish, None);
     assert_eq!(fixture.server.counters().unauthenticated, 1);
+}
+
+#[test]
+fn bytes_without_progress_make_no_connection_newer() {
+    let mut fixture = Fixture::new(2);
+    let flood = fill(&mut fixture, 1);
+    for id in &flood {
+        fixture.put(*id, b"GET / ");
+        fixture.now += Duration::from_millis(1);
+    }
+    for id in flood.iter().rev() {
+        fixture.put(*id, b"HTTP/1.1\r\n");
+        fixture.now += Duration::from_millis(1);
+    }
+    assert_eq!(fixture.connect_from(1), None);
+    assert_eq!(fixture.server.state(flood[0]).finish, Some(Finish::Evict));
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn service_starts_when_those_before_it_are_ready() {
     supervisor.handle_timeout(at(10) + START_SETTLE - millis(1));
     assert_eq!(spawned(&mut supervisor), []);
     supervisor.handle_timeout(at(10) + START_SETTLE);
-    assert_eq!(spawned(&mut supervisor), [4]);
+    assert_eq!((spawned(&mut supervisor), supervisor.gate(id(4))), (vec![4], Gate::Open));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn late_service_holds_others_up_to_its_timeout() {
     assert_eq!(spawned(&mut supervisor), []);
     assert_eq!(supervisor.poll_timeout(), Some(SERVICE_READY_TIMEOUT));
     supervisor.handle_timeout(SERVICE_READY_TIMEOUT);
-    assert_eq!(spawned(&mut supervisor), [1]);
+    assert_eq!((spawned(&mut supervisor), supervisor.gate(id(1))), (vec![1], Gate::Late(id(0))));
 }
 
 #[test]
@@ -250,6 +250,19 @@ fn failure_of_a_required_service_fails_those_that_wait() {
         assert_eq!(supervisor.poll_settled(), Some((id(2), failed)));
         assert_eq!(supervisor.poll_timeout(), None);
     }
+}
+
+#[test]
+fn failure_names_the_required_service_that_has_failed() {
+    let mut supervisor = of([
+        spec("disk", SIMPLE, &[], &[]),
+        spec("net", SIMPLE, &[], &[]),
+        spec("web", SIMPLE, &[], &["disk", "net"]),
+    ]);
+    supervisor.handle_command(id(2), Verb::Start, at(0)).unwrap();
+    start(&mut supervisor, 0, at(0));
+    supervisor.handle_spawned(id(1), Err(MISSING), at(0));
+    assert_eq!(last_exit(&supervisor, 2), "requires net, which does not run");
 }
 
 #[test]
