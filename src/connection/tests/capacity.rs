@@ -107,6 +107,20 @@ fn session_behind_a_pending_login_is_admitted_by_the_room_after_it() {
     assert_eq!(fixture.receive(id).last().unwrap(), "close 1013");
 }
 
+#[test]
+fn administrator_has_no_share_and_takes_none_of_a_user() {
+    let mut fixture = Fixture::new(2 * USER_SHARE * USER_SLOTS_MIN);
+    for _ in 0..2 * USER_SLOTS_MIN {
+        fixture.bound(ADMIN);
+    }
+    for session in [ADMIN, ANNA] {
+        let id = fixture.connect();
+        let call = format!("GET /system.library/validate?sessionid={session} HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(fixture.http(id, &call).starts_with("HTTP/1.1 200 "), "{session}");
+        fixture.server.release(id);
+    }
+}
+
 /// Fills every slot with connections of this network.
 fn fill(fixture: &mut Fixture, host: u8) -> Vec<SlotId> {
     let all = (0..fixture.server.slots()).map_while(|_| fixture.connect_from(host));
