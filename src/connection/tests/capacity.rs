@@ -178,6 +178,21 @@ fn proven_connections_are_never_evicted() {
 }
 
 #[test]
+fn proven_connection_that_ends_is_evicted_once_its_last_bytes_are_sent() {
+    let mut fixture = Fixture::new(2);
+    let id = fixture.bound(ADMIN);
+    for _ in 1..fixture.server.slots() {
+        fixture.connect_locally(0);
+    }
+    fixture.put(id, &super::simulation::frame(0x88, &1000_u16.to_be_bytes(), 0));
+    assert_eq!(fixture.connect_from(9), None);
+    assert_eq!(fixture.server.state(id).finish, Some(Finish::Graceful));
+    assert_eq!(fixture.receive(id), ["close 1000"]);
+    assert_eq!(fixture.connect_from(9), None);
+    assert_eq!(fixture.server.state(id).finish, Some(Finish::Evict));
+}
+
+#[test]
 fn evicted_socket_gets_a_closing_frame_and_frees_its_slot_at_once() {
     let mut fixture = Fixture::new(2);
     let socket = fixture.socket();
