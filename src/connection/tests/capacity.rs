@@ -150,16 +150,17 @@ fn new_connection_evicts_the_oldest_of_the_fullest_source() {
 fn bytes_without_progress_make_no_connection_newer() {
     let mut fixture = Fixture::new(2);
     let flood = fill(&mut fixture, 1);
-    for id in &flood {
+    // The last one begins first, and sends its other bytes last.
+    for id in flood.iter().rev() {
         fixture.put(*id, b"GET / ");
         fixture.now += Duration::from_millis(1);
     }
-    for id in flood.iter().rev() {
+    for id in &flood {
         fixture.put(*id, b"HTTP/1.1\r\n");
         fixture.now += Duration::from_millis(1);
     }
     assert_eq!(fixture.connect_from(1), None);
-    assert_eq!(fixture.server.state(flood[0]).finish, Some(Finish::Evict));
+    assert_eq!(fixture.server.state(*flood.last().unwrap()).finish, Some(Finish::Evict));
 }
 
 #[test]
