@@ -85,9 +85,9 @@ impl Server {
         }
     }
 
-    /// The same, if an unproven connection is one of those that `is_one` returns true for.
+    /// The same, if a connection is one of those that `is_one` returns true for.
     pub(super) fn update_room_if(&mut self, is_one: impl Fn(&Connection) -> bool) {
-        if self.slots.iter().any(|slot| slot.place.in_use && slot.proof().is_none() && is_one(slot)) {
+        if self.slots.iter().any(is_one) {
             self.update_room();
         }
     }

@@ -144,6 +144,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_those_of_splitmix64() {
+        // The first ones of the seed 1234567, by 1001: 6457827717110365317, 3203168211198807973, ..
+        let mut jitter = Jitter::new(1_234_567);
+        let numbers = [(); 5].map(|()| jitter.up_to(Duration::from_millis(1000)).as_millis());
+        assert_eq!(numbers, [722, 121, 3, 738, 727]);
+    }
+
+    #[test]
     fn delay_doubles_up_to_its_limit() {
         let mut back_off = BackOff::new();
         let delays = [(); 9].map(|()| back_off.after(Duration::ZERO).as_millis());

@@ -202,6 +202,13 @@ mod tests {
     }
 
     #[test]
+    fn time_of_day_is_written_as_it_is_read() {
+        for text in ["00:00", "03:30", "23:59"] {
+            assert_eq!(TimeOfDay(minute_of_day(text).unwrap()).to_string(), text);
+        }
+    }
+
+    #[test]
     fn next_time_is_of_this_day_or_the_next() {
         assert_eq!(MIDNIGHT % DAY, 0);
         let schedule = times(&["12:00", "03:30"]);
@@ -220,7 +227,7 @@ mod tests {
         // As for the server before, of which this one has the clock.
         assert_eq!(update(5), (false, Some(at(60))));
         assert_eq!(update(59), (false, Some(at(60))));
-        assert_eq!(update(61), (true, Some(at(120))));
+        assert_eq!(update(60), (true, Some(at(120))));
         assert_eq!(update(400), (true, Some(at(420))));
     }
 
@@ -249,6 +256,34 @@ mod tests {
         // A clock that is set back by an hour does not repeat it.
         assert!(!update(100, early - 3600) && !update(3700, early) && !update(3701, early + 1));
         assert!(update(90_000, early + DAY));
+    }
+
+    #[test]
+    fn period_and_time_of_day_that_come_together_are_one_start() {
+        let schedule = Schedule { every: Some(at(60)), ..times(&["03:30"]) };
+        let early = MIDNIGHT + 210 * 60;
+        let mut table = Timetable::NEW;
+        let mut update = |now, unix_s| (look(&mut table, &schedule, now, Some(unix_s)), table.wake);
+        assert_eq!(update(0, early - 60), (false, Some(at(60))));
+        assert_eq!(update(60, early), (true, Some(at(120))));
+        assert_eq!(update(61, early + 1), (false, Some(at(120))));
+    }
+
+    #[test]
+    fn delay_of_a_time_of_day_is_drawn_once() {
+        let schedule = Schedule { jitter: at(600), ..times(&["03:30"]) };
+        let early = MIDNIGHT + 210 * 60;
+        let (mut table, mut random) = (Timetable::NEW, Jitter::new(7));
+        let mut update = |unix_s| {
+            let is_due = table.update(&schedule, at(0), Some(unix_s), &mut random);
+            (is_due, table.delay.as_secs())
+        };
+        let (_, delay) = update(MIDNIGHT);
+        assert!(delay > 0);
+        for unix_s in [MIDNIGHT + 1, early, early + delay - 1] {
+            assert_eq!(update(unix_s), (false, delay));
+        }
+        assert!(update(early + delay).0);
     }
 
     #[test]

@@ -153,6 +153,12 @@ mod tests {
             let mut other = long;
             other[at] ^= 0x80;
             assert!(!equal_in_constant_time(&long, &other), "byte {at}");
+            // Two differences do not cancel each other.
+            for second in 0..at {
+                let mut other = other;
+                other[second] ^= 0x80;
+                assert!(!equal_in_constant_time(&long, &other), "bytes {second} and {at}");
+            }
         }
         assert!(!equal_in_constant_time(b"abc", b"abcd"));
     }

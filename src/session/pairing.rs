@@ -177,6 +177,7 @@ mod tests {
         let (id, before) = pairing.accept(key(1)).unwrap();
         assert_eq!((before, pairing.window(now), pairing.poll_timeout()), (None, None, None));
         assert!(pairing.is_in_use() && pairing.find(&[1; 32]) == Some((id, &key(1))));
+        assert_eq!(pairing.get(id), Some(&key(1)));
         pairing.open(anna, now);
         pairing.forget_user(anna);
         assert_eq!(pairing.window(now), None);

@@ -289,6 +289,26 @@ mod tests {
     }
 
     #[test]
+    fn tokens_of_a_user_are_compared_without_the_id_that_he_has() {
+        let (a, b) = two_users();
+        let table = |tokens: [Token; 2]| {
+            let mut table = Tokens::new();
+            tokens.into_iter().for_each(|token| table.push(token).unwrap());
+            table
+        };
+        let mut tokens = table([Token::new(a, sha256("first")), Token::new(b, sha256("second"))]);
+        let later = table([Token::new(a, sha256("second")), Token::new(b, sha256("first"))]);
+        assert!(tokens.has_same_of(a, &later, b) && tokens.has_same_of(b, &later, a));
+        assert!(!tokens.has_same_of(a, &later, a) && !tokens.has_same(&later));
+        let limited = Token { reads_only: true, ..Token::new(b, sha256("first")) };
+        assert!(!tokens.has_same_of(a, &table([limited, Token::new(a, sha256("second"))]), b));
+        tokens.renumber(&[b, a]);
+        assert_eq!(["first", "second"].map(|token| user_of(&mut tokens, token)), [Some(b), Some(a)]);
+        assert!(tokens.has_same(&table([Token::new(b, sha256("first")), Token::new(a, sha256("second"))])));
+        assert!(!tokens.is_empty() && Tokens::new().is_empty());
+    }
+
+    #[test]
     fn token_up_to_the_length_of_a_presented_session_id() {
         let (a, _) = two_users();
         let longest = "t".repeat(PRESENTED_SESSION_BYTES);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
+use super::fixture::{ADMIN, ANNA, Fixture, frame, upgrade};
 use crate::connection::{End, Finish, HEAD_TIMEOUT, SESSION_TIMEOUT, SlotId, USER_SHARE, USER_SLOTS_MIN};
 use crate::ws::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
 
@@ -82,10 +82,42 @@ fn user_has_a_share_of_the_slots() {
         }
         // Its own connections go on, and one of them may bind anew.
         assert!(fixture.say(bound[0], &bind).is_empty());
+        let call = format!(r#"<!--"MSG"--"9"--"system.library/validate"-->{{"sessionid":"{ANNA}"}}<--!>"#);
+        assert_eq!(fixture.say(bound[0], &call).len(), 1);
         assert_eq!(fixture.server.state(bound[0]).finish, None);
         // Others have theirs.
+        let id = fixture.connect();
+        let call = format!("GET /system.library/validate?sessionid={ADMIN} HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(fixture.http(id, &call).starts_with("HTTP/1.1 200 "));
+        fixture.server.release(id);
         let id = fixture.bound(ADMIN);
         assert_eq!(fixture.server.state(id).finish, None);
+    }
+}
+
+#[test]
+fn session_behind_a_pending_login_is_admitted_by_the_room_after_it() {
+    let mut fixture = Fixture::new(3);
+    let id = fixture.socket();
+    let login = r#"<!--"MSG"--"1"--"system.library/login"-->{"username":"admin","password":"x"}<--!>"#;
+    let bind = format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#);
+    fixture.put(id, &[frame(login), frame(&bind)].concat());
+    let _connected = (fixture.bound(ADMIN), fixture.bound(ADMIN));
+    fixture.check_password(false);
+    assert_eq!(fixture.receive(id).last().unwrap(), "close 1013");
+}
+
+#[test]
+fn administrator_has_no_share_and_takes_none_of_a_user() {
+    let mut fixture = Fixture::new(2 * USER_SHARE * USER_SLOTS_MIN);
+    for _ in 0..2 * USER_SLOTS_MIN {
+        fixture.bound(ADMIN);
+    }
+    for session in [ADMIN, ANNA] {
+        let id = fixture.connect();
+        let call = format!("GET /system.library/validate?sessionid={session} HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(fixture.http(id, &call).starts_with("HTTP/1.1 200 "), "{session}");
+        fixture.server.release(id);
     }
 }
 
@@ -115,6 +147,23 @@ fn new_connection_evicts_the_oldest_of_the_fullest_source() {
 }
 
 #[test]
+fn bytes_without_progress_make_no_connection_newer() {
+    let mut fixture = Fixture::new(2);
+    let flood = fill(&mut fixture, 1);
+    // The last one begins first, and sends its other bytes last.
+    for id in flood.iter().rev() {
+        fixture.put(*id, b"GET / ");
+        fixture.now += Duration::from_millis(1);
+    }
+    for id in &flood {
+        fixture.put(*id, b"HTTP/1.1\r\n");
+        fixture.now += Duration::from_millis(1);
+    }
+    assert_eq!(fixture.connect_from(1), None);
+    assert_eq!(fixture.server.state(*flood.last().unwrap()).finish, Some(Finish::Evict));
+}
+
+#[test]
 fn proven_connections_are_never_evicted() {
     let mut fixture = Fixture::new(2);
     let (anna, admin) = (fixture.bound(ANNA), fixture.bound(ADMIN));
@@ -127,6 +176,21 @@ fn proven_connections_are_never_evicted() {
         assert!(fixture.connect_from(1).is_some());
     }
     assert_eq!([anna, admin].map(|id| fixture.server.state(id).finish), [None; 2]);
+}
+
+#[test]
+fn proven_connection_that_ends_is_evicted_once_its_last_bytes_are_sent() {
+    let mut fixture = Fixture::new(2);
+    let id = fixture.bound(ADMIN);
+    for _ in 1..fixture.server.slots() {
+        fixture.connect_locally(0);
+    }
+    fixture.put(id, &super::simulation::frame(0x88, &1000_u16.to_be_bytes(), 0));
+    assert_eq!(fixture.connect_from(9), None);
+    assert_eq!(fixture.server.state(id).finish, Some(Finish::Graceful));
+    assert_eq!(fixture.receive(id), ["close 1000"]);
+    assert_eq!(fixture.connect_from(9), None);
+    assert_eq!(fixture.server.state(id).finish, Some(Finish::Evict));
 }
 
 #[test]
@@ -210,6 +274,7 @@ fn socket_without_a_session_is_closed() {
     // The peer does not answer the close frame.
     fixture.pass(CLOSE_TIMEOUT);
     assert_eq!(fixture.server.state(unauthenticated).finish, Some(Finish::Graceful));
+    assert_eq!(fixture.server.counters().unauthenticated, 1, "once");
     fixture.pass(CLOSE_TIMEOUT);
     assert_eq!(fixture.server.state(unauthenticated).finish, Some(Finish::Abort));
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::super::transition::{Event, Phase};
 use super::super::{Action, CommandError, Program, Scope, ServiceId, Signal, Verb};
-use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
+use super::Supervisor;
 use crate::warning;
 
 impl Supervisor {
@@ -120,7 +120,7 @@ impl Supervisor {
         if self.is_shutting_down && !is_stop {
             return Err(CommandError::ShuttingDown);
         }
-        if ACTIONS - self.actions.len() < ACTIONS_OF_ONE || self.is_leaving(service) && !is_stop {
+        if !self.has_room() || self.is_leaving(service) && !is_stop {
             return Err(CommandError::Busy);
         }
         self.entries[service.index()].failure = None;

@@ -6,7 +6,7 @@ use super::super::record::{Readiness, Run};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
 use super::super::{CONDITION_PERIOD, ServiceId, ServiceKind};
-use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
+use super::Supervisor;
 use crate::info;
 
 /// Time after the end of a service in which the loss of what it needs is reported.
@@ -126,13 +126,12 @@ impl Supervisor {
     /// again when all are met.
     pub(super) fn stop_without_needs(&mut self, service: ServiceId, now: Duration) {
         let entry = &self.entries[service.index()];
-        let has_room = ACTIONS - self.actions.len() >= ACTIONS_OF_ONE;
         let unmet = entry.needs & !self.met;
         if unmet != 0 && entry.undecided.is_some() {
             self.end_delay(service, now);
             return;
         }
-        if !has_room || !matches!(entry.phase, Phase::Started | Phase::Paused) {
+        if !self.has_room() || !matches!(entry.phase, Phase::Started | Phase::Paused) {
             return;
         }
         // Asked after each event, for each service that runs.

@@ -10,7 +10,7 @@ use super::super::transition::{Event, Phase};
 use super::super::{
     Attempt, Check, CheckError, CheckId, CheckLevel, CheckState, CheckStatus, EndReason, ServiceId, State,
 };
-use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
+use super::Supervisor;
 use crate::limits::CHECKS;
 use crate::{debug, error, info, warning};
 
@@ -125,7 +125,7 @@ impl Supervisor {
 
     /// Stops a service whose check is failing. Without room for the actions, the next failure does it.
     fn stop_unhealthy(&mut self, service: ServiceId, check: CheckId, now: Duration) {
-        let has_room = ACTIONS - self.actions.len() >= ACTIONS_OF_ONE;
+        let has_room = self.has_room();
         let entry = &mut self.entries[service.index()];
         if entry.phase != Phase::Started || !has_room {
             return;

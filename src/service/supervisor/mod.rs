@@ -155,9 +155,9 @@ impl Supervisor {
     pub fn handle_timeout(&mut self, now: Duration) {
         for index in 0..SERVICES {
             let Some(service) = ServiceId::from_index(index) else { continue };
-            let entry = &mut self.entries[index];
             // A deadline without room for its actions stays due.
-            let has_room = ACTIONS - self.actions.len() >= ACTIONS_OF_ONE;
+            let has_room = self.has_room();
+            let entry = &mut self.entries[index];
             if entry.deadline.is_some_and(|deadline| deadline <= now) && has_room {
                 entry.deadline = None;
                 if !self.end_delay(service, now) {
@@ -340,6 +340,11 @@ impl Supervisor {
                 self.enter(service, Phase::Blocked, reason, now);
             }
         }
+    }
+
+    /// Returns true if there is room for the actions of a command.
+    fn has_room(&self) -> bool {
+        ACTIONS - self.actions.len() >= ACTIONS_OF_ONE
     }
 
     fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope) {

@@ -8,7 +8,7 @@ use super::super::record::{Next, Readiness, Record};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
 use super::super::{CommandError, LastExit, ServiceId};
-use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
+use super::Supervisor;
 use crate::{error, info, warning};
 
 /// Answer to the question if a service may start.
@@ -117,10 +117,10 @@ impl Supervisor {
     /// waited long enough, and continues a shutdown.
     pub(super) fn progress(&mut self, now: Duration) {
         self.continue_shutdown(now);
-        self.continue_reload(now);
         if self.is_shutting_down {
             return;
         }
+        self.continue_reload(now);
         // One pass is enough: what a service depends on comes before it.
         for service in self.order.clone() {
             if self.entries[service.index()].phase == Phase::Blocked && !self.is_leaving(service) {
@@ -168,8 +168,7 @@ impl Supervisor {
 
     fn stop_with_required(&mut self, service: ServiceId, now: Duration) {
         let entry = &self.entries[service.index()];
-        let room = ACTIONS - self.actions.len() >= ACTIONS_OF_ONE;
-        if entry.is_down() || !room {
+        if entry.is_down() || !self.has_room() {
             return;
         }
         let Some(other) = self.first(entry.required, Record::is_down) else { return };

@@ -9,7 +9,7 @@ use super::super::record::Record;
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
 use super::super::{Action, CheckId, Name, ServiceId, ServiceTable};
-use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor, order_of};
+use super::{Supervisor, order_of};
 use crate::limits::SERVICES;
 use crate::{info, internal_error, warning};
 
@@ -83,7 +83,7 @@ impl Supervisor {
                 Phase::Spawning | Phase::Blocked => changed & bit(service) == 0,
                 _ => false,
             };
-            if !is_due || ACTIONS - self.actions.len() < ACTIONS_OF_ONE {
+            if !is_due || !self.has_room() {
                 continue;
             }
             info!("{}: stopping, the configuration file has changed it", self.subject(service));

@@ -6,7 +6,7 @@ use super::super::record::{Next, Settle};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
 use super::super::{KILL_TIMEOUT, Program, SHUTDOWN_GRACE, ServiceId};
-use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
+use super::Supervisor;
 use crate::limits::SERVICES;
 
 impl Supervisor {
@@ -78,7 +78,7 @@ impl Supervisor {
                 .any(|(index, entry)| busy & (1 << index) != 0 && entry.after & bit(service) != 0);
             let phase = self.entries[service.index()].phase;
             let runs = matches!(phase, Phase::Started | Phase::Paused);
-            if runs && !needed && ACTIONS - self.actions.len() >= ACTIONS_OF_ONE {
+            if runs && !needed && self.has_room() {
                 self.apply_internal(service, Event::Stop, now);
             }
         }

@@ -11,6 +11,7 @@ mod random;
 mod readiness;
 mod reload;
 mod restarts;
+mod room;
 mod scheduled;
 mod settling;
 mod shutdown;

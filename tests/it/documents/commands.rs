@@ -15,10 +15,11 @@ use crate::support::wait::until;
 const PROGRAMS: [&str; 4] = ["cargo run", "friendlet", "printf", "sha256sum"];
 /// Beginnings of commands that do not run here, and why.
 #[rustfmt::skip]
-const EXCEPTIONS: [(&str, &str); 6] = [
+const EXCEPTIONS: [(&str, &str); 7] = [
     ("curl ", "needs a board and a session; `system::rest` runs it with those of a server"),
     ("apt install ", "needs root; the step 'packages' of the gate installs the package in a root of Debian"),
     ("cargo xtask ", "takes minutes, a board or root; a test of cross/xtask parses it"),
+    ("cargo mutants ", "needs cargo-mutants and minutes"),
     ("ssh board ", "needs a board"),
     ("valgrind ", "needs a release build with symbols, which takes minutes"),
     ("callgrind_annotate ", "reads what valgrind wrote"),

@@ -9,10 +9,12 @@ fn install_succeeds_only_when_written() {
     assert_eq!(actions(&mut supervisor), [], "already disabled");
 
     command(&mut supervisor, Verb::Install, at(0));
+    assert!(supervisor.is_persisting(id(0)) && !supervisor.is_persisting(id(1)));
     assert_eq!(supervisor.handle_command(id(0), Verb::Uninstall, at(0)), Err(CommandError::Busy));
     assert_eq!(actions(&mut supervisor), [Action::Persist]);
     assert!(supervisor.overrides().eq([("a", true)]));
     supervisor.handle_persisted(Err(5));
+    assert!(!supervisor.is_persisting(id(0)));
     assert_eq!(supervisor.take_result(id(0)), Err(CommandError::Persist(5)));
     assert!(!supervisor.status(id(0), at(0)).enabled);
     assert_eq!(supervisor.overrides().count(), 0);
@@ -59,6 +61,42 @@ fn signals_of_named_commands() {
         assert_eq!(state(&supervisor), after);
     }
     assert_eq!(actions(&mut supervisor), sent);
+}
+
+#[test]
+fn process_that_is_ending_or_is_not_to_start_gets_no_signal() {
+    // Its leader has ended, and others are left.
+    let mut left = one_in(Started, RestartPolicy::Never);
+    exit(&mut left, Exit::Code(0), false, at(1));
+    // It was started after its stop.
+    let mut late = one_in(Stopped, RestartPolicy::Never);
+    command(&mut late, Verb::Start, at(0));
+    command(&mut late, Verb::Stop, at(0));
+    run(&mut late, 1, at(1));
+    for mut supervisor in [left, late] {
+        drain(&mut supervisor);
+        let answer = supervisor.handle_signal(id(0), Signal::Usr1, Scope::Leader, at(1));
+        assert_eq!((answer, actions(&mut supervisor)), (Err(CommandError::NotRunning), vec![]));
+    }
+}
+
+#[test]
+fn no_command_but_a_stop_is_accepted_while_the_server_ends() {
+    let mut supervisor = one_in(Started, RestartPolicy::Never);
+    supervisor.set_enabled(id(0), true);
+    supervisor.shutdown(at(0));
+    for verb in [Verb::Start, Verb::Restart, Verb::Pause, Verb::Install, Verb::Uninstall] {
+        assert_eq!(
+            supervisor.handle_command(id(0), verb, at(1)),
+            Err(CommandError::ShuttingDown),
+            "{verb:?}"
+        );
+    }
+    assert_eq!(supervisor.handle_command(id(0), Verb::Stop, at(1)), Ok(()));
+    exit(&mut supervisor, Exit::Code(0), true, at(1));
+    drain(&mut supervisor);
+    supervisor.start_enabled(at(2));
+    assert_eq!((state(&supervisor), actions(&mut supervisor)), (Stopped, vec![]));
 }
 
 #[test]

@@ -89,6 +89,19 @@ fn change_after_a_death_has_the_exit() {
 }
 
 #[test]
+fn start_that_a_command_cancels_has_no_reason() {
+    let mut supervisor = one_in(Started, RestartPolicy::Always);
+    exit(&mut supervisor, Exit::Code(1), true, at(20));
+    supervisor.handle_timeout(at(21));
+    drain(&mut supervisor);
+    command(&mut supervisor, Verb::Stop, at(22));
+    supervisor.handle_spawned(id(0), Err(MISSING), at(22));
+    let changes =
+        core::iter::from_fn(|| supervisor.poll_change()).map(|change| (change.state, change.reason));
+    assert_eq!(changes.collect::<List<_>>(), [(Stopping, None), (Stopped, None)]);
+}
+
+#[test]
 fn finished_service_differs_from_one_that_never_ran() {
     let mut supervisor = one_in(Stopped, RestartPolicy::Never);
     let status = supervisor.status(id(0), at(0));

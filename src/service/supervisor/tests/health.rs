@@ -220,3 +220,39 @@ fn levels_report_the_first_problem() {
     assert_eq!(problems(&supervisor), ["check disk is failing", "check net is failing"]);
     assert_eq!(supervisor.problem(CheckLevel::Alive), Some(Problem::Check("disk")));
 }
+
+#[test]
+fn required_service_is_missing_until_it_is_up_ready_and_healthy() {
+    let mut supervisor = one_of(|spec| (spec.is_required, spec.restart) = (true, RestartPolicy::OnFailure));
+    let [board, web] = [0, 1].map(|index| CheckId::from_index(index).unwrap());
+    for (name, service) in [("disk", None), ("web", Some(id(0)))] {
+        supervisor.table.push_check(check(name, service)).unwrap();
+    }
+    let make = |supervisor: &mut Supervisor, check, result, now| {
+        let attempt = supervisor.begin_check(check, now);
+        supervisor.handle_checked(attempt, result, now);
+    };
+    make(&mut supervisor, board, REFUSED, at(1));
+    make(&mut supervisor, board, REFUSED, at(2));
+    assert_eq!(
+        (supervisor.take_changed_checks(), supervisor.missing()),
+        (0b01, None),
+        "a check of the board"
+    );
+    make(&mut supervisor, web, REFUSED, at(3));
+    assert_eq!((supervisor.take_changed_checks(), supervisor.missing()), (0, None));
+    make(&mut supervisor, web, REFUSED, at(4));
+    assert_eq!((supervisor.take_changed_checks(), supervisor.missing()), (0b10, Some("a")));
+    exit(&mut supervisor, Exit::Code(0), true, at(5));
+    supervisor.handle_timeout(at(6));
+    run(&mut supervisor, 2, at(6));
+    drain(&mut supervisor);
+    assert_eq!(supervisor.missing(), Some("a"), "it is up and ready, and its check is failing");
+    make(&mut supervisor, web, Ok(()), at(7));
+    assert_eq!((supervisor.take_changed_checks(), supervisor.missing()), (0b10, None));
+    supervisor.entries[0].readiness = Readiness::Late;
+    assert_eq!(supervisor.missing(), Some("a"), "it is not ready");
+    drain(&mut supervisor);
+    command(&mut supervisor, Verb::Pause, at(8));
+    assert_eq!((supervisor.take_changed_checks(), supervisor.missing()), (0b10, Some("a")), "it is not up");
+}

@@ -168,6 +168,17 @@ fn processes_that_pre_start_leaves_end_before_the_start() {
 }
 
 #[test]
+fn processes_that_pre_start_leaves_are_followed_by_no_start_while_the_server_ends() {
+    let mut supervisor = preparing(|_| {});
+    exit(&mut supervisor, Exit::Code(0), false, at(1));
+    supervisor.shutdown(at(2));
+    drain(&mut supervisor);
+    supervisor.handle_gone(id(0), at(3));
+    assert_eq!((actions(&mut supervisor), state(&supervisor)), (vec![], Stopped));
+    assert!(supervisor.is_down());
+}
+
+#[test]
 fn stop_and_shutdown_end_pre_start() {
     for is_shutdown in [false, true] {
         let mut supervisor = preparing(with_finish);

@@ -68,7 +68,7 @@ fn service_starts_when_those_before_it_are_ready() {
     supervisor.handle_timeout(at(10) + START_SETTLE - millis(1));
     assert_eq!(spawned(&mut supervisor), []);
     supervisor.handle_timeout(at(10) + START_SETTLE);
-    assert_eq!(spawned(&mut supervisor), [4]);
+    assert_eq!((spawned(&mut supervisor), supervisor.gate(id(4))), (vec![4], Gate::Open));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn late_service_holds_others_up_to_its_timeout() {
     assert_eq!(spawned(&mut supervisor), []);
     assert_eq!(supervisor.poll_timeout(), Some(SERVICE_READY_TIMEOUT));
     supervisor.handle_timeout(SERVICE_READY_TIMEOUT);
-    assert_eq!(spawned(&mut supervisor), [1]);
+    assert_eq!((spawned(&mut supervisor), supervisor.gate(id(1))), (vec![1], Gate::Late(id(0))));
 }
 
 #[test]
@@ -198,6 +198,37 @@ fn start_pulls_in_what_it_requires() {
 }
 
 #[test]
+fn start_pulls_in_nothing_that_only_others_require() {
+    let mut supervisor = of([
+        spec("disk", SIMPLE, &[], &[]),
+        spec("net", SIMPLE, &[], &[]),
+        spec("web", SIMPLE, &[], &["disk"]),
+        spec("mail", SIMPLE, &[], &["net"]),
+    ]);
+    supervisor.handle_command(id(2), Verb::Start, at(0)).unwrap();
+    assert_eq!(states(&supervisor), [Starting, Stopped, Starting, Stopped]);
+}
+
+#[test]
+fn start_ends_the_back_off_of_what_it_requires_and_no_pause() {
+    let mut supervisor = of([
+        Spec { restart: RestartPolicy::Always, ..spec("disk", SIMPLE, &[], &[]) },
+        spec("web", SIMPLE, &[], &["disk"]),
+    ]);
+    supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+    start(&mut supervisor, 0, at(0));
+    supervisor.handle_exit(id(0), Exit::Code(1), true, at(0));
+    drain(&mut supervisor);
+    supervisor.handle_command(id(1), Verb::Start, at(0)).unwrap();
+    assert_eq!(spawned(&mut supervisor), [0]);
+    start(&mut supervisor, 0, at(0));
+    supervisor.handle_command(id(1), Verb::Stop, at(0)).unwrap();
+    supervisor.handle_command(id(0), Verb::Pause, at(0)).unwrap();
+    supervisor.handle_command(id(1), Verb::Start, at(0)).unwrap();
+    assert_eq!(states(&supervisor)[0], Paused);
+}
+
+#[test]
 fn enabled_service_pulls_in_what_it_requires() {
     let mut disk = spec("disk", NOTIFY, &[], &[]);
     disk.autostart = false;
@@ -219,6 +250,19 @@ fn failure_of_a_required_service_fails_those_that_wait() {
         assert_eq!(supervisor.poll_settled(), Some((id(2), failed)));
         assert_eq!(supervisor.poll_timeout(), None);
     }
+}
+
+#[test]
+fn failure_names_the_required_service_that_has_failed() {
+    let mut supervisor = of([
+        spec("disk", SIMPLE, &[], &[]),
+        spec("net", SIMPLE, &[], &[]),
+        spec("web", SIMPLE, &[], &["disk", "net"]),
+    ]);
+    supervisor.handle_command(id(2), Verb::Start, at(0)).unwrap();
+    start(&mut supervisor, 0, at(0));
+    supervisor.handle_spawned(id(1), Err(MISSING), at(0));
+    assert_eq!(last_exit(&supervisor, 2), "requires net, which does not run");
 }
 
 #[test]

@@ -65,6 +65,8 @@ fn configured_stop_timeout_holds_at_shutdown() {
     supervisor.handle_timeout(at(300) + KILL_TIMEOUT);
     assert!(supervisor.is_down(), "gives up on an unkillable process");
     assert_eq!(supervisor.shutdown_time(), at(300) + KILL_TIMEOUT);
+    assert_eq!(supervisor.shutdown_grace(), at(300) + 2 * KILL_TIMEOUT);
+    assert_eq!(running(&[]).shutdown_grace(), crate::service::SHUTDOWN_GRACE);
 }
 
 #[test]
