@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::support::source::{Token, tokens};
 
 /// Modules that each module may import, itself apart: the table in the documentation of the crate.
-fn layers() -> Vec<(String, Vec<String>)> {
+pub(crate) fn layers() -> Vec<(String, Vec<String>)> {
     let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("//! | "));
     let cells = rows.map(|row| row.trim_end_matches('|').split('|').map(str::trim).collect::<Vec<_>>());

@@ -1,6 +1,7 @@
 //! Fenced blocks of the documents: commands run, configurations are accepted, messages are exchanged.
 
 mod commands;
+mod drawings;
 mod links;
 mod provisions;
 
