@@ -7,6 +7,7 @@
 
 mod bench;
 mod board;
+mod book;
 mod booted;
 mod build;
 mod cargo;

@@ -8,6 +8,9 @@ use crate::layers::root;
 /// Page that `cargo xtask test --all` writes; a clone may not have it yet.
 const GATE: &str = "docs/gate.md";
 
+/// The contents of the book, which has the pages and not itself.
+const CONTENTS: &str = "docs/SUMMARY.md";
+
 /// Returns the Markdown files directly in these directories, from the root of the repository.
 fn pages(directories: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
@@ -72,9 +75,35 @@ fn broken_links(page: &str, text: &str) -> Vec<String> {
 #[test]
 fn readme_links_every_page() {
     let links = links(&fs::read_to_string(root().join("README.md")).unwrap());
-    for page in pages(&["docs"]) {
-        assert!(links.contains(&page), "README.md does not link {page}");
+    for page in pages(&["docs"]).iter().filter(|page| *page != CONTENTS) {
+        assert!(links.contains(page), "README.md does not link {page}");
     }
+}
+
+#[test]
+fn book_has_every_page_once_under_its_title() {
+    let text = fs::read_to_string(root().join(CONTENTS)).unwrap();
+    let entries: Vec<(&str, &str)> = text.lines().filter_map(entry).collect();
+    let own: Vec<String> = pages(&["docs"]).into_iter().filter(|page| page != CONTENTS).collect();
+    for page in &own {
+        let (_, name) = page.split_once('/').unwrap();
+        let count = entries.iter().filter(|(_, target)| *target == name).count();
+        assert_eq!(count, 1, "{CONTENTS} has {page} {count} times");
+    }
+    for (title, target) in entries {
+        let page = Path::new(CONTENTS).with_file_name(target);
+        if page == Path::new(GATE) || target.starts_with("../") {
+            continue;
+        }
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        assert!(text.starts_with(&format!("# {title}\n")), "{CONTENTS}: {target} has another title");
+    }
+}
+
+/// Title and target of an entry of the book's contents.
+fn entry(line: &str) -> Option<(&str, &str)> {
+    let (title, target) = line.trim_start_matches("- ").strip_prefix('[')?.split_once("](")?;
+    Some((title, target.strip_suffix(')')?))
 }
 
 #[test]
@@ -84,7 +113,7 @@ fn links_lead_to_files_and_headings() {
         .filter(|path| path.is_dir())
         .map(|path| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned())
         .collect();
-    let mut directories = vec!["", "docs", "docs/decisions", "boards"];
+    let mut directories = vec!["", "docs", "docs/decisions", "boards", "tests/fuzz"];
     directories.extend(boards.iter().map(String::as_str));
     let pages = pages(&directories);
     assert!(pages.len() > 30, "{pages:?}");
