@@ -207,7 +207,7 @@ fn all_files() -> Vec<String> {
         files("cross/packages", &["toml"]),
         files("tests", &["rs"]),
         files("docs", &["md"]),
-        files("examples", &["toml", "service"]),
+        files("examples", &["html", "mjs", "py", "rs", "service", "toml"]),
         files("boards", &["md"]),
         files("README.md", &["md"]),
         files("CONTRIBUTING.md", &["md"]),

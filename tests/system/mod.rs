@@ -15,6 +15,7 @@ mod built_in;
 mod cgroups;
 mod check;
 mod client;
+mod clients;
 mod commands;
 mod conditions;
 mod configuration;

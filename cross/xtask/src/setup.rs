@@ -33,7 +33,7 @@ const IMAGE_PACKAGES: [&str; 8] = [
 /// a web server are the services of `tests/system/stack.rs`, and proxies stand before the server of
 /// `tests/system/proxies.rs`.
 const TEST_PACKAGES: [&str; 9] =
-    ["caddy", "cpio", "curl", "haproxy", "iproute2", "lighttpd", "mosquitto", "nginx", "python3-minimal"];
+    ["caddy", "cpio", "curl", "haproxy", "iproute2", "lighttpd", "mosquitto", "nginx", "python3"];
 
 /// Returns Debian's architecture and packages for one target.
 fn target_packages(target: &str) -> Result<(Option<&'static str>, &'static [&'static str]), String> {

@@ -47,7 +47,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("lint", Fast, checks::lint, "no warning of the compiler or of clippy; whole: of the peers' benchmark and the fuzz targets, too"),
     step("unit", Fast, checks::unit, "unit, documentation and integration tests, and the recorded messages"),
     step("docs", Whole, |_| checks::docs(), "the documentation builds without a warning"),
-    step("book", Whole, |_| book::check(), "the documentation builds as a book, whose links lead somewhere"),
+    step("book", Whole, |_| book::check(), "the documentation builds as a book, whose links lead somewhere; its client for Node runs"),
     step("console", Whole, |_| console::check(), "the console at / in Chromium: every part of it, its keyboard, its accessibility"),
     step("rest", Whole, |_| rest::check(), "the API under /api/v1 answers as its description says, by schemathesis, and /metrics, by Prometheus's parser"),
     step("conformance", Fast, |_| conformance::check(), "RFC 6455: kosoku's 301 cases against the echo built from ws and net"),

@@ -55,11 +55,12 @@ fn is_exception(block: &Block, (file, start, _): &(&str, &str, &str)) -> bool {
     block.file == *file && first_line(block).starts_with(start)
 }
 
-/// Returns whether a test reads the block: `commands` those of a shell, `system::proxies` those of a proxy, `events`
-/// those of events, the tests below the others.
+/// Returns whether a test reads the block: `commands` those of a shell, `system::proxies` those of a proxy,
+/// `system::clients` those of a program, `events` those of events, the tests below the others.
 fn is_read(block: &Block) -> bool {
     match block.language.as_str() {
         "sh" | "console" | "toml" | "json" | "nginx" | "haproxy" | "caddy" => true,
+        "html" | "python" | "js" | "rust" => block.file == "docs/pages.md",
         "text" => {
             let first = first_line(block);
             ["{", "> ", "POST ", "HTTP/1.1 ", "event: ", RECORD].iter().any(|start| first.starts_with(start))

@@ -2,6 +2,7 @@
 
 mod access;
 mod device;
+mod page;
 mod services;
 mod session;
 
