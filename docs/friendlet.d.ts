@@ -20,6 +20,7 @@ export interface Login {
 }
 
 export interface Sessions {
+  pairing?: string;
   sessions: Session[];
 }
 
@@ -153,6 +154,11 @@ export interface Page {
   html: string;
 }
 
+export interface Pairing {
+  user?: string;
+  closed?: string;
+}
+
 export interface Operations {
   operations: Operation[];
 }
@@ -266,7 +272,7 @@ export interface Answers {
   "POST /api/v1/user/logout": Empty;
   "POST /api/v1/user/updatepassword": Empty;
   "POST /api/v1/user/unlock": Empty;
-  "POST /api/v1/user/pair": Empty;
+  "POST /api/v1/user/pair": Pairing;
   "GET /api/v1/sessions": Sessions;
   "POST /api/v1/sessions/end": Empty;
   "GET /api/v1/services": Services;
@@ -291,7 +297,7 @@ export interface Answers {
   "GET /api/v1/board/configuration": Any;
   "POST /api/v1/board/configuration": Any;
   "POST /api/v1/board/confirm": Empty;
-  "POST /api/v1/board/pair": Empty;
+  "POST /api/v1/board/pair": Pairing;
   "POST /api/v1/board/upgrade": Empty;
   "POST /api/v1/board/markgood": Empty;
   "POST /api/v1/board/reboot": Empty;

@@ -228,7 +228,8 @@ pub(super) fn finish<'a>(line: Option<AuditLine>, outcome: Outcome<'a>) -> Outco
             _ => "ok",
         };
         line.put("outcome", &result);
-        if let Outcome::Failed(Failure::Failed { result, .. }) = &outcome {
+        if let Outcome::Failed(Failure::Failed { result, .. } | Failure::NotStored { result, .. }) = &outcome
+        {
             line.put("errno", result);
         }
         line.finish();
@@ -325,9 +326,9 @@ pub(crate) fn write_unconfirmed(user: &str) {
     write_end(user, "board/configuration", "unconfirmed");
 }
 
-/// Writes that no certificate was paired for a user.
-pub(crate) fn write_unpaired(user: &str) {
-    write_end(user, "user/pair", "timeout");
+/// Writes that the window for a certificate of this user was closed without one, and by what.
+pub(crate) fn write_unpaired(user: &str, outcome: &str) {
+    write_end(user, "user/pair", outcome);
 }
 
 fn write_end(user: &str, call: &str, outcome: &str) {

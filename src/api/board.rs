@@ -23,7 +23,7 @@ const _: () = {
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
-        2 * (COMPLAINT_BYTES + 5 * NOTICE_BYTES + AUDIT_FAILS.len())
+        2 * (COMPLAINT_BYTES + 5 * NOTICE_BYTES + AUDIT_FAILS.len() + END_FAILS.len())
             + REQUEST_ID_BYTES * 6
             + 768
             + CHECKS * 256
@@ -34,6 +34,9 @@ const _: () = {
 
 /// Notice of an audit trail that cannot be written.
 const AUDIT_FAILS: &str = "the audit trail cannot be written: the log has the reason";
+/// Notice of the end of a paired key that cannot be stored.
+const END_FAILS: &str =
+    "a certificate that was ended is accepted again if the server is restarted: its end cannot be written";
 
 /// Facts about the board that do not change while the server runs.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +69,8 @@ pub struct Board {
     pub token: Option<String<NOTICE_BYTES>>,
     /// The audit trail cannot be written.
     pub is_audit_failing: bool,
+    /// The end of a paired key cannot be stored.
+    pub is_end_failing: bool,
 }
 
 impl Board {
@@ -74,11 +79,12 @@ impl Board {
         // Without their texts: every push to every socket asks.
         let of_dates = self.certificate.is_some() || self.token.is_some();
         let has_notice = self.notice.is_some() || self.slot_notice.is_some() || of_dates;
-        self.config_error.is_some() || self.change_notice.is_some() || has_notice || self.is_audit_failing
+        let is_failing = self.is_audit_failing || self.is_end_failing;
+        self.config_error.is_some() || self.change_notice.is_some() || has_notice || is_failing
     }
 
     /// Texts of the problems.
-    fn texts(&self) -> [Option<&str>; 7] {
+    fn texts(&self) -> [Option<&str>; 8] {
         [
             self.config_error.as_deref(),
             self.change_notice.as_deref(),
@@ -87,12 +93,16 @@ impl Board {
             self.certificate.as_deref(),
             self.token.as_deref(),
             self.is_audit_failing.then_some(AUDIT_FAILS),
+            self.is_end_failing.then_some(END_FAILS),
         ]
     }
 
-    /// Notes whether the audit trail can be written. Returns true if administrators have to be notified.
-    pub(crate) fn note_audit(&mut self, is_failing: bool) -> bool {
-        !core::mem::replace(&mut self.is_audit_failing, is_failing) && is_failing
+    /// Notes whether the audit trail, or the end of a paired key, cannot be written. Returns true if administrators have to
+    /// be notified.
+    pub(crate) fn note_failing(&mut self, is_audit: bool, is_end: bool) -> bool {
+        let was_audit = core::mem::replace(&mut self.is_audit_failing, is_audit);
+        let was_end = core::mem::replace(&mut self.is_end_failing, is_end);
+        is_audit && !was_audit || is_end && !was_end
     }
 
     /// Text of the problem.
@@ -129,8 +139,9 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
     let Board { notice, config_error, change_notice, .. } = &cx.api.board;
     // A thread sets it.
     let of_audit = audit_trail::is_failing().then_some(AUDIT_FAILS);
+    let of_end = cx.api.pairing.is_failing.then_some(END_FAILS);
     let change = change_notice.as_deref();
-    let notices = [of_audit, change.filter(|_| config_error.is_some()), notice.as_deref()];
+    let notices = [of_audit, of_end, change.filter(|_| config_error.is_some()), notice.as_deref()];
     let complaint = if config_error.is_some() { config_error.as_deref() } else { change };
     cx.api.reason = one_line(Notices(&notices));
     let board = &cx.api.board;

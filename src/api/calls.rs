@@ -119,7 +119,7 @@ pub static CALLS: &[Row] = &[
         path: &["sessions", "end"],
         parameters: &["session", "username"],
         effect: Effect::Changes,
-        summary: "Ends the session or paired certificate with this id of the list, or all sessions of a user; an administrator those of others, too.",
+        summary: "Ends the session or paired certificate with this id of the list (a certificate by the whole SHA-256 of its key, too), or all sessions of a user; an administrator those of others, too.",
         handler: Handler::Own(sessions::end),
     },
     Row {
@@ -280,7 +280,7 @@ pub static CALLS: &[Row] = &[
         path: &["board", "pair"],
         parameters: &["username"],
         effect: Effect::ChangesAnswered,
-        summary: "Opens a window of two minutes in which one client certificate is accepted as that of this user.",
+        summary: "Opens a window of two minutes in which one client certificate is accepted as that of this user; without a name, closes it.",
         handler: Handler::Administrator(pairing::open),
     },
     Row {

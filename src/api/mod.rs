@@ -34,7 +34,7 @@ use self::configuration::Changes;
 pub use self::configuration::Trial;
 pub use self::counters::Counters;
 use self::operations::Repeat;
-use self::pairing::PairingChange;
+use self::pairing::PairingState;
 use self::password::PasswordChange;
 pub use self::platform::{Platform, Refused};
 pub(crate) use self::services::{lines_of, newest_lines};
@@ -112,8 +112,7 @@ pub struct Api {
     persisting: Option<u64>,
     /// Change of a password that is not on the disk yet.
     password_change: Option<PasswordChange>,
-    /// Change of the paired keys that is not on the disk yet.
-    pairing_change: Option<PairingChange>,
+    pub(crate) pairing: PairingState,
 }
 
 /// Everything that a handler may use.
@@ -152,7 +151,7 @@ impl Api {
             audit: AuditRates::new(),
             persisting: None,
             password_change: None,
-            pairing_change: None,
+            pairing: PairingState::default(),
         }
     }
 
@@ -163,14 +162,14 @@ impl Api {
             self.services.handle_persisted(written);
         } else if let Some(change) = self.password_change.take_if(|change| change.is(id)) {
             password::finish(change, written.is_ok(), &mut self.accounts, now);
-        } else if let Some(change) = self.pairing_change.take_if(|change| change.is(id)) {
-            pairing::finish(change, written.is_ok(), self);
+        } else if let Some(write) = self.pairing.take_write(id) {
+            pairing::finish(write, written, self, now);
         }
     }
 
     /// Returns true while a call waits for a write to the disk.
     pub(crate) fn is_writing(&self) -> bool {
-        self.persisting.is_some() || self.password_change.is_some() || self.pairing_change.is_some()
+        self.persisting.is_some() || self.password_change.is_some() || self.pairing.is_writing()
     }
 
     /// Condition of a good slot that is not met, but for time and an administrator.
@@ -492,7 +491,10 @@ fn completed<'a>(pending: &PendingCall, completion: Completion<'a>, cx: &'a mut 
     match (&pending.work, completion) {
         (_, Completion::TimedOut) => {
             crate::warning!("call {}: no completion in time", pending.function());
-            Outcome::Failed(Failure::Failed { function: pending.function(), result: ETIMEDOUT })
+            Outcome::Failed(match pending.work {
+                Work::Pairing { user, .. } => pairing::failure(user, ETIMEDOUT),
+                _ => Failure::Failed { function: pending.function(), result: ETIMEDOUT },
+            })
         }
         (Work::Login(login), Completion::Password(verdict)) => login::complete(login, &verdict, cx),
         (Work::Password(password), Completion::Password(verdict)) => {
@@ -506,7 +508,7 @@ fn completed<'a>(pending: &PendingCall, completion: Completion<'a>, cx: &'a mut 
             services::outcome(verb.name(), *service, written.map_err(CommandError::Persist), cx)
         }
         (Work::StoredPassword { .. }, Completion::Written(written)) => password::outcome(written),
-        (Work::Pairing { function, .. }, Completion::Written(written)) => pairing::outcome(function, written),
+        (Work::Pairing { user, .. }, Completion::Written(written)) => pairing::outcome(*user, written, cx),
         (Work::Reload, Completion::Reloaded(Ok(reloaded))) => Outcome::Reloaded(reloaded),
         (Work::Reload, Completion::Reloaded(Err(reason))) => {
             Outcome::Failed(Failure::Unchanged { function: "reload", reason })

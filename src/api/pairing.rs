@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use super::audit;
 use super::login::{audit_refusal, log_refusal, until_s};
-use super::{Api, Context};
+use super::{Api, Context, Refused};
 use crate::call::{Audited, Call, Caller, Failure, Identity, Outcome, PendingCall, Work};
-use crate::log::errno::{EINVAL, EIO};
-use crate::session::{ClientAddr, PairedId, PairedKey};
+use crate::log::Reason;
+use crate::log::errno::{EBUSY, EINVAL, EIO};
+use crate::session::{ClientAddr, PAIRING_RETRY, PairedId, PairedKey, UserId, Window};
 
 /// Name of the call of a client.
 const PAIR: &str = "pair";
@@ -16,7 +17,54 @@ const PATH: &[&str] = &["user", PAIR];
 /// Name of the client in the table of wrong passwords, and in the records of refusals: no user has it.
 const NAME: &str = "(pairing)";
 
-/// Opens the window in which one key is accepted as that of a user.
+/// State of pairing beside the keys and the window.
+#[derive(Debug, Default)]
+pub(crate) struct PairingState {
+    /// Clients can show a certificate.
+    pub(crate) has_tls: bool,
+    /// The end of a key is in force and could not be stored.
+    pub(crate) is_failing: bool,
+    write: Option<Write>,
+    /// Time at which an end that is not stored is to be written.
+    retry: Option<Duration>,
+}
+
+impl PairingState {
+    /// Returns true while a write is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.write.is_some()
+    }
+
+    /// Takes the write of this id, which has ended.
+    pub(super) fn take_write(&mut self, id: u64) -> Option<Write> {
+        self.write.take_if(|write| write.id == id)
+    }
+
+    /// Time of the next attempt to store the end of a key.
+    pub(crate) fn poll_timeout(&self) -> Option<Duration> {
+        self.retry.filter(|_| !self.is_writing())
+    }
+}
+
+/// Write of the keys.
+#[derive(Debug)]
+pub(super) struct Write {
+    id: u64,
+    new: Option<NewKey>,
+    /// It has the end of a key that was not stored before.
+    has_end: bool,
+}
+
+/// Key that is paired once it is stored.
+#[derive(Debug)]
+struct NewKey {
+    id: PairedId,
+    source: ClientAddr,
+    /// State that a failed write restores.
+    before: (Option<PairedKey>, Window),
+}
+
+/// Opens the window in which one key is accepted as that of a user, in place of an open one, or only closes that.
 pub(super) fn open<'a>(
     call: &Call<'a>,
     caller: &Caller,
@@ -24,42 +72,63 @@ pub(super) fn open<'a>(
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     let accounts = &mut cx.api.accounts;
-    let Some(name) = call.parameter("username") else {
+    let Some(name) = call.parameters.get("username") else {
         return Outcome::Failed(Failure::MissingParameters { names: "username" });
     };
-    let Some(user) = accounts.users.find(name) else {
-        return Outcome::Failed(Failure::UnknownUser);
-    };
-    if accounts.pairing.is_full() {
-        return Outcome::Failed(Failure::TableFull);
+    let user = accounts.users.find(name);
+    if !name.is_empty() {
+        let reason = match user {
+            None => return Outcome::Failed(Failure::UnknownUser),
+            Some(_) if !cx.api.pairing.has_tls => "[listen] tls is off: no client can show a certificate",
+            Some(_) if accounts.pairing.is_full() => {
+                "no room for one more certificate; end one of `sessions/list`"
+            }
+            Some(_) => "",
+        };
+        if !reason.is_empty() {
+            return Outcome::Failed(Failure::Unchanged { function: PAIR, reason });
+        }
     }
-    accounts.pairing.open(user, cx.now);
-    crate::info!("pairing: opened for user {} by {} from {}", name, accounts.name(identity), caller.source);
-    Outcome::Done
+    let closed = accounts.pairing.close();
+    let (users, by) = (&accounts.users, accounts.users.name(identity.user()));
+    if let Some(closed) = closed {
+        crate::info!("pairing: closed for user {} by {} from {}", users.name(closed), by, caller.source);
+        audit::write_unpaired(users.name(closed), "closed");
+    }
+    if let Some(user) = user {
+        crate::info!("pairing: opened for user {} by {} from {}", name, by, caller.source);
+        accounts.pairing.open(user, cx.now);
+    }
+    let name_of = |user: Option<UserId>| user.map_or("", |user| cx.api.accounts.users.name(user));
+    Outcome::Pairing { user: name_of(user), closed: name_of(closed) }
 }
 
 /// Accepts the key of the caller's certificate, if the window is open.
 pub(super) fn accept<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> Outcome<'a> {
     let accounts = &mut cx.api.accounts;
     let left = accounts.lockout.blocked_for(NAME, caller.source, cx.now);
-    let user = accounts.pairing.window(cx.now).filter(|_| left.is_none());
-    let (Some(key), Some(user)) = (caller.key, user) else {
+    let window = accounts.pairing.window(cx.now).filter(|_| left.is_none());
+    let (Some(key), Some(window)) = (caller.key, window) else {
         return refuse(caller, left, cx);
     };
+    let (user, source) = (window.0, caller.source);
     let device = call.parameter("deviceid").unwrap_or_default();
     let Some(key) = PairedKey::new(key, accounts.users.name(user), device) else {
         return Outcome::Failed(Failure::Failed { function: PAIR, result: EINVAL });
     };
-    if cx.api.pairing_change.is_some() {
+    let public_id = key.public_id();
+    if cx.api.pairing.is_writing() {
         return Outcome::Failed(Failure::TableFull);
     }
     let Some((id, before)) = accounts.pairing.accept(key) else {
         return Outcome::Failed(Failure::TableFull);
     };
-    let audited = Audited { path: PATH, user, source: caller.source };
-    match store(PAIR, id, before, caller.source, cx) {
-        Outcome::Pending(call) => Outcome::Pending(PendingCall { audited: Some(audited), ..call }),
-        failed => failed,
+    match store(Some(NewKey { id, source, before: (before, window) }), false, cx) {
+        Ok(write) => {
+            let call = PendingCall::new(write, Work::Pairing { key: public_id, user: Some(user) });
+            Outcome::Pending(PendingCall { audited: Some(Audited { path: PATH, user, source }), ..call })
+        }
+        Err(Refused) => Outcome::Failed(failure(Some(user), EIO)),
     }
 }
 
@@ -78,80 +147,112 @@ fn refuse<'a>(caller: &Caller, left: Option<Duration>, cx: &mut Context<'_>) -> 
     Outcome::Failed(Failure::Unchanged { function: PAIR, reason })
 }
 
-/// Ends a key: its sockets need another session.
-pub(super) fn end(id: PairedId, source: ClientAddr, cx: &mut Context<'_>) -> Outcome<'static> {
-    if cx.api.pairing_change.is_some() {
-        return Outcome::Failed(Failure::TableFull);
-    }
-    let before = cx.api.accounts.pairing.replace(id, None);
-    store("end", id, before, source, cx)
-}
-
-/// Change of the paired keys that is not on the disk yet.
-#[derive(Debug)]
-pub(super) struct PairingChange {
-    /// Id of the write.
-    write: u64,
-    id: PairedId,
-    /// Key that a failed write restores.
-    before: Option<PairedKey>,
-}
-
-impl PairingChange {
-    /// Returns true for the write of this id.
-    pub(super) fn is(&self, write: u64) -> bool {
-        self.write == write
-    }
-}
-
-/// Has the keys written, of which one has changed.
-fn store(
-    function: &'static str,
-    id: PairedId,
-    before: Option<PairedKey>,
+/// Ends the keys with this id, of one user or of all, if there are any: their sockets need another session. The end is in
+/// force at once, also if it cannot be stored.
+pub(super) fn end(
+    id: &str,
+    user: Option<UserId>,
+    by: Identity,
     source: ClientAddr,
     cx: &mut Context<'_>,
-) -> Outcome<'static> {
-    let write = cx.api.next_call_id();
-    let pairing = &cx.api.accounts.pairing;
-    let Some(changed) = pairing.get(id).or(before.as_ref()) else {
-        return super::internal("a change of no key");
-    };
-    let key = changed.public_id();
-    crate::info!("pairing: {} of key {} of user {} from {}", function, key, changed.user, source);
-    let stored = cx.platform.store_pairing(pairing, write);
-    let change = PairingChange { write, id, before };
-    match stored {
-        Ok(()) => {
-            cx.api.pairing_change = Some(change);
-            Outcome::Pending(PendingCall::new(write, Work::Pairing { function, key }))
-        }
-        Err(super::Refused) => {
-            finish(change, false, cx.api);
-            outcome(function, Err(EIO))
-        }
+) -> Option<Outcome<'static>> {
+    let accounts = &mut cx.api.accounts;
+    let user = user.map(|user| accounts.users.name(user));
+    let is_match = |key: &PairedKey| key.has_id(id) && user.is_none_or(|user| key.user == user);
+    let (mut key, by) = (None, accounts.users.name(by.user()));
+    while let Some(ended) = accounts.pairing.end(is_match) {
+        let id = ended.public_id();
+        crate::info!("pairing: key {} of user {} ended by {} from {}", id, ended.user, by, source);
+        key = Some(id);
     }
+    let key = key?;
+    if cx.api.pairing.is_writing() {
+        cx.api.pairing.retry = Some(cx.now);
+        return Some(Outcome::Failed(failure(None, EBUSY)));
+    }
+    Some(match store(None, true, cx) {
+        Ok(write) => Outcome::Pending(PendingCall::new(write, Work::Pairing { key, user: None })),
+        Err(Refused) => Outcome::Failed(failure(None, EIO)),
+    })
 }
 
-/// Closes the window at its end.
-pub(crate) fn handle_timeout(api: &mut Api, now: Duration) {
-    if let Some(user) = api.accounts.pairing.handle_timeout(now) {
+/// Has the keys written. Returns the id of the write.
+fn store(new: Option<NewKey>, has_end: bool, cx: &mut Context<'_>) -> Result<u64, Refused> {
+    let id = cx.api.next_call_id();
+    let has_end = cx.api.pairing.retry.take().is_some() || has_end;
+    let write = Write { id, new, has_end };
+    if let Err(refused) = cx.platform.store_pairing(&cx.api.accounts.pairing, id) {
+        finish(write, Err(EIO), cx.api, cx.now);
+        return Err(refused);
+    }
+    cx.api.pairing.write = Some(write);
+    Ok(id)
+}
+
+/// Closes the window at its end, and stores what could not be stored.
+pub(crate) fn handle_timeout(cx: &mut Context<'_>) {
+    if let Some(user) = cx.api.accounts.pairing.handle_timeout(cx.now) {
         crate::info!("pairing: closed, without a certificate");
-        audit::write_unpaired(api.accounts.users.name(user));
+        audit::write_unpaired(cx.api.accounts.users.name(user), "timeout");
+    }
+    if cx.api.pairing.poll_timeout().is_some_and(|due| cx.now >= due) {
+        // A failure sets the next attempt.
+        let _ = store(None, false, cx);
     }
 }
 
-/// Handles the end of a change's write.
-pub(super) fn finish(change: PairingChange, is_written: bool, api: &mut Api) {
-    if !is_written {
-        api.accounts.pairing.replace(change.id, change.before);
+/// Handles the end of a write. A key that is not stored is not paired; an end that is not stored is in force.
+pub(super) fn finish(write: Write, written: Result<(), i32>, api: &mut Api, now: Duration) {
+    let (keys, state) = (&mut api.accounts.pairing, &mut api.pairing);
+    // Without an end in the meantime.
+    if let Some(NewKey { id, source, before: (before, window) }) = write.new
+        && let Some(key) = keys.get(id)
+    {
+        let public_id = key.public_id();
+        match written {
+            Ok(()) => {
+                crate::info!("pairing: key {} is that of user {}, from {}", public_id, key.user, source)
+            }
+            Err(errno) => {
+                crate::warning!("pairing: key {} is not paired: {}", public_id, Reason::from(errno));
+                keys.replace(id, before);
+                keys.reopen(window);
+            }
+        }
+    }
+    if !write.has_end {
+        return;
+    }
+    let was_failing = core::mem::replace(&mut state.is_failing, written.is_err());
+    match written {
+        Ok(()) if was_failing => crate::info!("pairing: the end of a key is stored now"),
+        Ok(()) => {}
+        Err(errno) => {
+            state.retry = Some(now + PAIRING_RETRY);
+            if !was_failing {
+                crate::warning!("pairing: the end of a key is not stored: {}", Reason::from(errno));
+            }
+        }
+    }
+}
+
+/// Failure of a write: of the end of a key without the user of a new one.
+pub(super) fn failure(user: Option<UserId>, result: i32) -> Failure<'static> {
+    match user {
+        Some(_) => Failure::Failed { function: PAIR, result },
+        None => Failure::NotStored { function: "end", result },
     }
 }
 
 /// Outcome of a change after its write.
-pub(super) fn outcome(function: &'static str, written: Result<(), i32>) -> Outcome<'static> {
-    match written {
-        Ok(()) => Outcome::Done,
-        Err(result) => Outcome::Failed(Failure::Failed { function, result }),
+pub(super) fn outcome<'a>(
+    user: Option<UserId>,
+    written: Result<(), i32>,
+    cx: &'a Context<'_>,
+) -> Outcome<'a> {
+    match (written, user) {
+        (Ok(()), None) => Outcome::Done,
+        (Ok(()), Some(user)) => Outcome::Pairing { user: cx.api.accounts.users.name(user), closed: "" },
+        (Err(errno), user) => Outcome::Failed(failure(user, errno)),
     }
 }

@@ -4,7 +4,7 @@ use super::{Context, pairing};
 use crate::call::{Call, Caller, Failure, Identity, Outcome, SessionList};
 use crate::limits::{DEVICE_ID_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SESSIONS, USER_NAME_BYTES};
 use crate::log::errno::ENOENT;
-use crate::session::{PAIRED_KEYS, PairedKey};
+use crate::session::PAIRED_KEYS;
 
 const _: () = assert!(
     (SESSIONS + PAIRED_KEYS) * (7 * DEVICE_ID_BYTES + 2 * USER_NAME_BYTES + 256) + REQUEST_ID_BYTES * 6 + 256
@@ -48,13 +48,10 @@ pub(super) fn end<'a>(
         return Outcome::Failed(Failure::UnknownUser);
     }
     let user = if is_admin { user } else { Some(identity.user()) };
-    let is_key = |key: &PairedKey| {
-        id == Some(&key.public_id()) && user.is_none_or(|user| key.user == accounts.users.name(user))
-    };
-    let key = accounts.pairing.iter().find(|(_, key)| is_key(key)).map(|(key, _)| key);
-    if let Some(key) = key {
-        return pairing::end(key, caller.source, cx);
+    if let Some(ended) = id.and_then(|id| pairing::end(id, user, identity, caller.source, cx)) {
+        return ended;
     }
+    let accounts = &mut cx.api.accounts;
     let ended = accounts.sessions.close_matching(|session| {
         user.is_none_or(|user| session.user == user) && id.is_none_or(|id| session.public_id().as_str() == id)
     });

@@ -72,12 +72,19 @@ pub enum Failure<'a> {
         /// Last lines of its output.
         output: &'a [u8],
     },
-    /// A reload or an upgrade is refused: everything stays as it is.
+    /// A change is refused: everything stays as it is.
     Unchanged {
         /// Name of the function: `reload`.
         function: &'a str,
-        /// Errors of the configuration file, or what the new program says.
+        /// Errors of the configuration file, what the new program says, ..
         reason: &'a str,
+    },
+    /// A change is in force, but a restart of the server takes it back: it is not on the disk.
+    NotStored {
+        /// Name of the function: `end`.
+        function: &'a str,
+        /// Error number of the system.
+        result: i32,
     },
     /// An internal error; the log has the details.
     Internal,

@@ -68,6 +68,13 @@ pub enum Outcome<'a> {
     Sessions(SessionList<'a>),
     /// Text of the configuration file.
     Configuration(ConfigurationPage<'a>),
+    /// The window for a certificate was opened or closed, or a certificate was paired.
+    Pairing {
+        /// User of the window that is open, or of the certificate; empty: it was closed.
+        user: &'a str,
+        /// User of the window that the call has closed; empty without one.
+        closed: &'a str,
+    },
     /// So many bytes of a configuration file were received, and more are to come.
     Received(usize),
 }

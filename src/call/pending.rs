@@ -9,7 +9,7 @@ use super::configuration::ConfigurationPage;
 use super::stored_log::StoredPage;
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
 use crate::service::{CommandError, Difference, Program, ServiceId, SpawnError, Verb};
-use crate::session::{ClientAddr, PUBLIC_ID_BYTES, PasswordHash, SALT_BYTES, SessionKey, UserId};
+use crate::session::{ClientAddr, KEY_ID_BYTES, PasswordHash, SALT_BYTES, SessionKey, UserId};
 
 /// A call whose outcome follows. The transport keeps it and passes it to
 /// [`api::complete`](crate::api::complete) with the [`Completion`] of the same id.
@@ -63,10 +63,10 @@ pub enum Work {
     },
     /// Paired keys that are written to the disk.
     Pairing {
-        /// Name of the function: `pair` or `end`.
-        function: &'static str,
         /// Public id of the key that is new, or ended.
-        key: String<PUBLIC_ID_BYTES>,
+        key: String<KEY_ID_BYTES>,
+        /// User of a new one.
+        user: Option<UserId>,
     },
     /// The configuration file is read again.
     Reload,
@@ -127,7 +127,8 @@ impl PendingCall {
             Work::Command { .. } => "command",
             Work::Verb { verb, .. } => verb.name(),
             Work::StoredPassword { .. } => "updatepassword",
-            Work::Pairing { function, .. } => function,
+            Work::Pairing { user: Some(_), .. } => "pair",
+            Work::Pairing { user: None, .. } => "end",
             Work::Reload => "reload",
             Work::Configuration => "configuration",
             Work::Confirm => "confirm",

@@ -31,6 +31,13 @@ impl<'a> SessionList<'a> {
         sessions.map(move |(key, session)| (session, Some(key) == self.own))
     }
 
+    /// User of the open window for a certificate, or empty.
+    pub fn window(self) -> &'a str {
+        let window = self.pairing.window(self.now).map(|(user, _)| user);
+        let window = window.filter(|window| self.user.is_none_or(|user| user == *window));
+        window.map_or("", |user| self.users.name(user))
+    }
+
     /// The paired keys, each with whether it is that of the caller.
     pub fn keys(self) -> impl Iterator<Item = (&'a PairedKey, bool)> {
         let user = self.user.map(|user| self.users.name(user));

@@ -209,6 +209,7 @@ fn board(loaded: &Loaded) -> Board {
         certificate: None,
         token: None,
         is_audit_failing: false,
+        is_end_failing: false,
     }
 }
 

@@ -98,6 +98,7 @@ impl Server {
         let ServerConfig { slots, tls, origins, public_url, owner, mut api } = config;
         let limit = slots.clamp(2, SLOTS);
         api.connections.limit = limit;
+        api.pairing.has_tls = tls;
         Self {
             slots: (0..limit + OVERFLOW_SLOTS).map(|index| Connection::new(index as u16)).collect(),
             limit,
@@ -381,6 +382,7 @@ impl Server {
             self.api.changes.poll_timeout(),
             self.api.audit.poll_timeout(),
             self.api.accounts.pairing.poll_timeout(),
+            self.api.pairing.poll_timeout(),
         ];
         others.into_iter().flatten().chain(slots).min()
     }
@@ -402,7 +404,7 @@ impl Server {
         self.shared.chunks.handle_timeout(now);
         self.api.changes.handle_timeout(now);
         api::audit::handle_timeout(&mut self.api, now);
-        api::pairing::handle_timeout(&mut self.api, now);
+        api::pairing::handle_timeout(&mut api::Context { api: &mut self.api, platform: &mut *platform, now });
         let bound = self.slots.iter().filter_map(|slot| slot.auth.bound.and_then(Identity::session));
         self.api.accounts.sessions.set_bound(bound, now);
         for key in self.api.accounts.sessions.handle_timeout(now) {
@@ -415,8 +417,8 @@ impl Server {
         self.api.services.set_time_of_day(platform.time_of_day());
         self.api.services.handle_timeout(now);
         self.process_changes(now, platform);
-        let is_audit_failing = self.api.board.note_audit(audit::is_failing());
-        if self.api.check_slot(now) || is_audit_failing {
+        let is_failing = self.api.board.note_failing(audit::is_failing(), self.api.pairing.is_failing);
+        if self.api.check_slot(now) || is_failing {
             self.notify_problem();
         }
     }

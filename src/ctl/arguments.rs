@@ -62,8 +62,9 @@ pub(super) enum Action {
     Sessions {
         end: Option<String>,
     },
-    /// Open the window for the certificate of a user, or pair one's own.
+    /// Open the window for the certificate of a user, close it, or pair one's own.
     Pair {
+        /// User of the window; empty: it is closed.
         user: Option<String>,
     },
     /// End blocks after wrong passwords.
@@ -164,7 +165,7 @@ type Opt = (&'static str, char, bool, &'static [&'static str]);
 
 const NONE: char = '\0';
 #[rustfmt::skip]
-const OPTIONS: [Opt; 19] = [
+const OPTIONS: [Opt; 20] = [
     ("help",        'h',  false, &[]),
     ("url",         NONE, true,  &[]),
     ("on",          NONE, true,  &[]),
@@ -184,6 +185,7 @@ const OPTIONS: [Opt; 19] = [
     ("sources",     NONE, false, &["configuration"]),
     ("seconds",     NONE, true,  &["configuration set"]),
     ("no-confirm",  NONE, false, &["configuration set"]),
+    ("cancel",      NONE, false, &["pair"]),
 ];
 /// Other words for verbs of the supervisor.
 const SYNONYMS: [Verb; 2] =
@@ -284,7 +286,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
     let certificate = certificate.zip(key).map(|(certificate, key)| Box::new([certificate, key]));
     if certificate.is_none() && matches!(action, Action::Pair { user: None }) {
         return Err(usage(
-            "pair needs the USER whose certificate is accepted, or --cert and --key to pair that one",
+            "pair needs the USER whose certificate is accepted, --cancel, or --cert and --key to pair that one",
         ));
     }
     Ok(Parsed::Run(Arguments {
@@ -336,8 +338,8 @@ fn parse_action(words: &[&str], given: &Given) -> Result<Action, Failure> {
         ["poweroff"] => Action::End(BoardEnd::PowerOff),
         ["sessions"] => Action::Sessions { end: None },
         ["sessions", "end", id] => Action::Sessions { end: Some(own(id)) },
-        ["pair"] => Action::Pair { user: None },
-        ["pair", user] => Action::Pair { user: Some(own(user)) },
+        ["pair"] => Action::Pair { user: given.has("cancel").then(String::new) },
+        ["pair", user] if !given.has("cancel") && !user.is_empty() => Action::Pair { user: Some(own(user)) },
         ["unlock"] => Action::Unlock { user: None },
         ["unlock", user] => Action::Unlock { user: Some(own(user)) },
         ["factory-reset"] => Action::End(BoardEnd::FactoryReset),

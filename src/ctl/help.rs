@@ -62,11 +62,14 @@ commands
   passwd [USER]         change your own password: asks for the old one, then for the new
                         one; an administrator changes that of USER. Without a terminal,
                         each password is a line of standard input
-  unlock [USER]         end the block of USER, or of all users, after wrong passwords
+  unlock [USER]         end the block of USER, or all blocks, after wrong passwords and early
+                        attempts to pair
   sessions [end ID]     list your sessions and paired certificates, those of all users for an
-                        administrator; `end` ends the one with this ID of the list
+                        administrator; `end` ends the one with this ID of the list, or the
+                        certificate with this SHA-256 of its public key
   pair [USER]           for two minutes, accept one client certificate as that of USER;
                         without USER, on the client: pair the certificate of --cert
+    --cancel            accept none any more
   call PATH [KEY=VALUE]..
                         make any call and print its reply: `call services/hello/status`
   complete-calls        print the path of every call, for the completion of a shell

@@ -50,7 +50,11 @@ fn not_started(reason: &str, output: Option<Raw<'_>>) -> String {
 
 /// Words for the numbers of Linux that calls return, by the function of the call.
 const WORDS: [(&str, i32, &str); 9] = [
-    ("end", ENOENT, "no session has this id; `friendlet ctl sessions` lists those that you may end"),
+    (
+        "end",
+        ENOENT,
+        "no session or certificate has this id; `friendlet ctl sessions` lists those that you may end",
+    ),
     (
         "log",
         ENOENT,
@@ -121,7 +125,7 @@ fn blocked(text: &str) -> String {
         None | Some(0) => "wrong user or password".to_owned(),
         Some(until) => {
             let until = core::time::Duration::from_secs(until.min(END_OF_9999));
-            format!("too many wrong passwords; blocked until {}", Utc(until))
+            format!("too many attempts; blocked until {}", Utc(until))
         }
     }
 }
@@ -221,7 +225,7 @@ mod tests {
         assert_eq!(parse_reply(&text("0")).unwrap_err(), Failure::new(NO_RIGHT, "wrong user or password"));
         assert_eq!(
             parse_reply(&text("951827696")).unwrap_err().text,
-            "too many wrong passwords; blocked until 2000-02-29T12:34:56Z"
+            "too many attempts; blocked until 2000-02-29T12:34:56Z"
         );
     }
 }

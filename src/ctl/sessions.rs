@@ -5,7 +5,7 @@ use super::env::Env;
 use super::failure::{FAILED, Failure};
 use super::login::device_id;
 use super::output::{Row, sanitize, table};
-use super::values::{shown, shown_duration};
+use super::values::{shown, shown_duration, text_of};
 use crate::json::Raw;
 
 const HEAD: [&str; 7] = ["SESSION", "USER", "FROM", "DEVICE", "SINCE", "IDLE", "SOCKET"];
@@ -20,7 +20,10 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, end: Option<&str>)
         }
         None => {
             let content = link.call("sessions/list", &[])?;
-            let text = table(&HEAD, rows(&content)?, env.terminal);
+            let window = Raw::parse(&content).and_then(|reply| text_of(reply, "Pairing"));
+            let window =
+                window.map_or_else(String::new, |user| format!("pair: open for {}\n", sanitize(&user)));
+            let text = window + &table(&HEAD, rows(&content)?, env.terminal);
             (content, text)
         }
     };
@@ -28,23 +31,30 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, end: Option<&str>)
     Ok(0)
 }
 
-/// Opens the window for the certificate of a user, or pairs that of this client.
+/// Opens the window for the certificate of a user, closes it if the name is empty, or pairs that of this client.
 pub(super) fn pair(invocation: &Invocation, env: &mut Env<'_>, user: Option<&str>) -> Result<u8, Failure> {
-    let (content, text) = match user {
+    let content = match user {
         Some(user) => {
             let session = session(invocation, env)?;
-            let content =
-                post(invocation, env, "board/pair", &[("sessionid", &session), ("username", user)])?;
-            let text = "pair: open for two minutes; on the client: friendlet ctl --url URL --cert FILE --key FILE pair";
-            (content, text)
+            post(invocation, env, "board/pair", &[("sessionid", &session), ("username", user)])?
         }
-        None => {
-            let content = post(invocation, env, "user/pair", &[("deviceid", &device_id())])?;
-            (content, "pair: ok, this certificate needs no login from now on")
-        }
+        None => post(invocation, env, "user/pair", &[("deviceid", &device_id())])?,
     };
-    env.print(if invocation.json { &content } else { text })?;
-    env.print("\n")?;
+    if invocation.json {
+        env.print(&(content + "\n"))?;
+        return Ok(0);
+    }
+    let member = |key| Raw::parse(&content).map_or_else(String::new, |reply| shown(reply, key));
+    let (user_of, closed) = (member("User"), member("Closed"));
+    if user.is_some() && closed != "-" {
+        env.print(&format!("pair: closed for {closed}\n"))?;
+    }
+    env.print(&match user {
+        Some("") if closed != "-" => String::new(),
+        Some("") => "pair: no window was open\n".to_owned(),
+        Some(_) => format!("pair: open for two minutes, for {user_of}; on the client: friendlet ctl --url URL --cert FILE --key FILE pair\n"),
+        None => format!("pair: ok, this certificate is one of {user_of}, without a login from now on\n"),
+    })?;
     Ok(0)
 }
 

@@ -49,6 +49,7 @@ pub fn kind(outcome: &Outcome<'_>) -> Kind {
         | Outcome::Operations(_)
         | Outcome::Sessions(_)
         | Outcome::Configuration(_)
+        | Outcome::Pairing { .. }
         | Outcome::Received(_) => Kind::Json,
         Outcome::WebGui(html) if html.starts_with(['{', '[']) && json::is_valid(html) => Kind::Json,
         Outcome::WebGui(_) => Kind::Html,
@@ -112,6 +113,12 @@ pub(super) fn write(
         Outcome::Operations(list) => put_operations(out, *list),
         Outcome::Sessions(list) => sessions(out, *list),
         Outcome::Configuration(page) => configuration(out, page),
+        Outcome::Pairing { user, closed } => {
+            out.put(r#"{ "Status": "ok""#)?;
+            put_if_any(out, "User", user)?;
+            put_if_any(out, "Closed", closed)?;
+            out.put("}")
+        }
         Outcome::Received(bytes) => {
             out.put_display(format_args!(r#"{{ "Status": "ok", "Received": {bytes}}}"#))
         }
@@ -296,7 +303,9 @@ fn put_operations(out: &mut Writer<'_>, list: OperationList<'_>) -> Result<(), F
 
 /// Writes sessions. It begins like [`Outcome::Done`].
 fn sessions(out: &mut Writer<'_>, list: SessionList<'_>) -> Result<(), Full> {
-    out.put(r#"{ "Status": "ok", "Sessions": ["#)?;
+    out.put(r#"{ "Status": "ok""#)?;
+    put_if_any(out, "Pairing", list.window())?;
+    out.put(r#", "Sessions": ["#)?;
     let mut joint = "{";
     for (session, is_own) in list.entries() {
         let device = session.device.as_deref().unwrap_or_default();
@@ -343,6 +352,11 @@ fn put_members(out: &mut Writer<'_>, members: &[(&str, &str)]) -> Result<(), Ful
         out.put_string(value)?;
     }
     Ok(())
+}
+
+/// Writes a member that is there only with a value.
+fn put_if_any(out: &mut Writer<'_>, name: &str, value: &str) -> Result<(), Full> {
+    if value.is_empty() { Ok(()) } else { put_members(out, &[(name, value)]) }
 }
 
 /// Writes a session in the form of 2016.

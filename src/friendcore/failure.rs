@@ -9,6 +9,7 @@ use super::Form;
 use super::lines::put_lines;
 use crate::call::Failure;
 use crate::json::{Full, Writer};
+use crate::log;
 use crate::log::errno::{ECANCELED, EINVAL, ETIMEDOUT};
 use crate::service::LastExit;
 
@@ -32,6 +33,7 @@ pub fn code(failure: Failure<'_>) -> u8 {
         Failure::Failed { .. }
         | Failure::NotStarted { .. }
         | Failure::Unchanged { .. }
+        | Failure::NotStored { .. }
         | Failure::Internal => 18,
         Failure::NoServiceName | Failure::UnknownService => 20,
     }
@@ -84,7 +86,7 @@ fn write_2016(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
 
 /// Writes the reason of a failure in words, and the last lines of a program: members that Friend Core does not have.
 fn put_reason(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
-    if let Failure::Unchanged { .. } | Failure::NotStarted { .. } = failure {
+    if let Failure::Unchanged { .. } | Failure::NotStarted { .. } | Failure::NotStored { .. } = failure {
         out.put(r#", "reason": "#)?;
         out.put_string(Reason(failure))?;
     }
@@ -109,6 +111,11 @@ impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Failure::Unchanged { reason, .. } => f.write_str(reason),
+            Failure::NotStored { result, .. } => write!(
+                f,
+                "in force, but not stored: {}; the server repeats the write, and forgets the change if it is restarted before",
+                log::Reason::from(result)
+            ),
             Failure::NotStarted { spec, program, end, .. } => match end {
                 LastExit::Code(_) | LastExit::Signal { .. } => {
                     write!(f, "{}: exited at once, {end}", spec.name)
@@ -185,7 +192,7 @@ impl fmt::Display for Text<'_> {
             Failure::UnknownUser => "User not found",
             Failure::MissingParameters { names } => return write!(f, "Missing parameters: {names}"),
             Failure::TableFull => "Cannot allocate memory",
-            Failure::Failed { function, result } => {
+            Failure::Failed { function, result } | Failure::NotStored { function, result } => {
                 return write!(f, "Function {function} returned: {result}");
             }
             Failure::NotStarted { function, end, .. } => {

@@ -29,6 +29,7 @@ fn kind(failure: Failure<'_>) -> (u16, &'static str) {
         Failure::Failed { .. } => (409, "failed"),
         Failure::NotStarted { .. } => (409, "not-started"),
         Failure::Unchanged { .. } => (409, "unchanged"),
+        Failure::NotStored { .. } => (409, "not-stored"),
         Failure::LoginRefused { .. } | Failure::Blocked { .. } => (429, "blocked"),
         Failure::Internal => (500, "internal"),
         Failure::TableFull => (503, "full"),
@@ -65,7 +66,7 @@ impl fmt::Display for Detail<'_> {
                 "wrong user name or password"
             }
             Failure::LoginRefused { .. } | Failure::Blocked { .. } => {
-                "too many wrong passwords; wait until the time in `until`"
+                "too many attempts; wait until the time in `until`"
             }
             Failure::NotAllowed => "this user or token lacks the right",
             Failure::UnknownFunction | Failure::UnknownLibrary => "this call is unknown",
@@ -75,7 +76,9 @@ impl fmt::Display for Detail<'_> {
             Failure::Failed { function, result } => {
                 return write!(f, "{function}: {}", log::Reason::from(result));
             }
-            Failure::NotStarted { .. } | Failure::Unchanged { .. } => return Reason(self.0).fmt(f),
+            Failure::NotStarted { .. } | Failure::Unchanged { .. } | Failure::NotStored { .. } => {
+                return Reason(self.0).fmt(f);
+            }
             Failure::Internal => "internal error; see the log of the server",
             Failure::TableFull => "no room for this now; try again later",
         })

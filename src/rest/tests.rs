@@ -177,6 +177,12 @@ fn every_failure_is_a_problem() {
         (Failure::NotPost, 405, "needs-post", "send it by POST"),
         (Failure::Failed { function: "stop", result: 3 }, 409, "failed", "stop: "),
         (Failure::Unchanged { function: "reload", reason: "line 3" }, 409, "unchanged", "line 3"),
+        (
+            Failure::NotStored { function: "end", result: 28 },
+            409,
+            "not-stored",
+            "in force, but not stored: No space left on device (errno 28); the server repeats the write, and forgets the change if it is restarted before",
+        ),
         (Failure::Internal, 500, "internal", "see the log"),
         (Failure::TableFull, 503, "full", "try again later"),
         (

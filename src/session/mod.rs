@@ -20,7 +20,7 @@ use heapless::String;
 
 pub use client_addr::ClientAddr;
 pub use lockout::Lockout;
-pub use pairing::{KeyHash, PairedId, PairedKey, Pairing};
+pub use pairing::{KeyHash, PairedId, PairedKey, Pairing, Window};
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
     check_new_password,
@@ -83,6 +83,9 @@ crate::limits::limits! {
     /// Time in which one client certificate is accepted after `board/pair`.
     PAIRING_TIME: Duration = Duration::from_secs(120), exceeded "no client is paired",
         tests ["window_is_open_for_its_time_and_for_one_key", "window_that_nobody_uses_closes_after_its_time"];
+    /// Pause between two attempts to store the end of a paired key on a disk that is full.
+    PAIRING_RETRY: Duration = Duration::from_secs(60), exceeded "the next attempt",
+        tests ["end_of_a_key_on_a_full_disk_is_in_force_and_stored_later"];
     /// Fewest characters of a new password.
     PASSWORD_MIN: usize = 8, exceeded "a shorter one is refused; those of the configuration file stay",
         tests ["new_password_is_neither_short_nor_the_name", "weak_new_password_is_refused_with_the_reason"];
@@ -108,13 +111,15 @@ crate::limits::limits! {
 const _: () =
     assert!(PASSWORD_ROUNDS as u64 <= PASSWORD_ROUNDS_MAX as u64, "password_rounds: at most 10000000");
 
-/// Length of the id of a session or a paired key for people.
+/// Length of the id of a session for people. The server makes the ids of sessions at random.
 pub const PUBLIC_ID_BYTES: usize = 8;
+/// Length of the id of a paired key. Clients make keys, as many as they like.
+pub const KEY_ID_BYTES: usize = 16;
 
 /// First digits of a hash.
-fn public_id(hash: &[u8]) -> String<PUBLIC_ID_BYTES> {
-    let (digits, _) = hash.split_at(hash.len().min(PUBLIC_ID_BYTES / 2));
-    let mut text = [0; PUBLIC_ID_BYTES];
+fn public_id<const N: usize>(hash: &[u8]) -> String<N> {
+    let (digits, _) = hash.split_at(hash.len().min(N / 2));
+    let mut text = [0; N];
     let text = base16ct::lower::encode_str(digits, &mut text);
     text.ok().and_then(|text| text.try_into().ok()).unwrap_or_default()
 }

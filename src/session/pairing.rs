@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use heapless::String;
 
-use super::{HASH_BYTES, PAIRED_KEYS, PAIRING_TIME, PUBLIC_ID_BYTES, UserId, is_user_name, public_id};
+use super::{HASH_BYTES, KEY_ID_BYTES, PAIRED_KEYS, PAIRING_TIME, UserId, is_user_name, public_id};
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
 
 /// SHA-256 of the public key of a certificate, its SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
@@ -39,9 +39,17 @@ impl PairedKey {
         if is_whole && is_user_name(user) { Self::new(key, user, device) } else { None }
     }
 
-    /// Id for people, as that of a session: the first digits of the key.
-    pub fn public_id(&self) -> String<PUBLIC_ID_BYTES> {
+    /// Id for people: the first digits of the key.
+    pub fn public_id(&self) -> String<KEY_ID_BYTES> {
         public_id(&self.key)
+    }
+
+    /// Returns true for the id, and for any longer beginning of the key up to the whole of it.
+    pub fn has_id(&self, id: &str) -> bool {
+        let mut digits = [0; 2 * HASH_BYTES];
+        let digits = base16ct::lower::encode(&self.key, &mut digits).unwrap_or_default();
+        let begin = digits.get(..id.len()).filter(|begin| begin.len() >= KEY_ID_BYTES);
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(id.as_bytes()))
     }
 }
 
@@ -57,12 +65,14 @@ impl fmt::Display for PairedKey {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PairedId(u8);
 
+/// Time in which a key is accepted: the user whose key it is then, and the end.
+pub type Window = (UserId, Duration);
+
 /// Paired keys, and the window in which another one is accepted.
 #[derive(Debug, Default)]
 pub struct Pairing {
     keys: [Option<PairedKey>; PAIRED_KEYS],
-    /// User of the next key, and the end of the window.
-    window: Option<(UserId, Duration)>,
+    window: Option<Window>,
     /// Bit set of places whose key was replaced or removed since [`take_ended`](Self::take_ended).
     ended: u8,
 }
@@ -80,14 +90,24 @@ impl Pairing {
         self.keys.iter().all(Option::is_some)
     }
 
-    /// Opens the window for one key of this user, in place of an open one.
+    /// Opens the window for one key of this user.
     pub fn open(&mut self, user: UserId, now: Duration) {
         self.window = Some((user, now + PAIRING_TIME));
     }
 
-    /// User of the open window.
-    pub fn window(&self, now: Duration) -> Option<UserId> {
-        self.window.filter(|(_, until)| now < *until).map(|(user, _)| user)
+    /// Closes the window. Returns its user.
+    pub fn close(&mut self) -> Option<UserId> {
+        self.window.take().map(|(user, _)| user)
+    }
+
+    /// Opens a window again that [`accept`](Self::accept) has closed, unless another one is open.
+    pub fn reopen(&mut self, window: Window) {
+        self.window.get_or_insert(window);
+    }
+
+    /// The open window.
+    pub fn window(&self, now: Duration) -> Option<Window> {
+        self.window.filter(|(_, until)| now < *until)
     }
 
     /// End of the window.
@@ -137,6 +157,12 @@ impl Pairing {
         before
     }
 
+    /// Removes a key that matches. Returns it.
+    pub fn end(&mut self, is_match: impl Fn(&PairedKey) -> bool) -> Option<PairedKey> {
+        let id = self.iter().find(|(_, key)| is_match(key)).map(|(id, _)| id)?;
+        self.replace(id, None)
+    }
+
     /// Takes the next place whose key was replaced or removed.
     pub fn take_ended(&mut self) -> Option<PairedId> {
         let id = self.ended.checked_ilog2()? as u8;
@@ -162,7 +188,7 @@ mod tests {
         assert_eq!((pairing.window(now), pairing.poll_timeout(), pairing.is_in_use()), (None, None, false));
         pairing.open(anna, now);
         let end = now + PAIRING_TIME;
-        assert_eq!(pairing.window(end - Duration::from_nanos(1)), Some(anna));
+        assert_eq!(pairing.window(end - Duration::from_nanos(1)), Some((anna, end)));
         assert_eq!(
             (pairing.window(end), pairing.poll_timeout(), pairing.is_in_use()),
             (None, Some(end), true)
@@ -173,7 +199,7 @@ mod tests {
         pairing.open(anna, now);
         pairing.open(ben, now);
         pairing.forget_user(anna);
-        assert_eq!(pairing.window(now), Some(ben));
+        assert_eq!(pairing.window(now), Some((ben, end)));
         let (id, before) = pairing.accept(key(1)).unwrap();
         assert_eq!((before, pairing.window(now), pairing.poll_timeout()), (None, None, None));
         assert!(pairing.is_in_use() && pairing.find(&[1; 32]) == Some((id, &key(1))));
@@ -181,6 +207,9 @@ mod tests {
         pairing.open(anna, now);
         pairing.forget_user(anna);
         assert_eq!(pairing.window(now), None);
+        pairing.reopen((ben, end));
+        pairing.reopen((anna, end));
+        assert_eq!((pairing.close(), pairing.close()), (Some(ben), None));
     }
 
     #[test]
@@ -207,7 +236,7 @@ mod tests {
     fn line_of_a_key() {
         let line = format!("{} anna kitchen", "1e".repeat(32));
         assert_eq!(key(30).to_string(), line);
-        assert_eq!(key(30).public_id(), "1e1e1e1e");
+        assert_eq!(key(30).public_id(), "1e1e1e1e1e1e1e1e");
         assert_eq!(PairedKey::parse(line.as_bytes()), Some(key(30)));
         let long = format!("{} anna {}", "01".repeat(32), "d".repeat(DEVICE_ID_BYTES + 1));
         let other = [
@@ -223,6 +252,27 @@ mod tests {
             assert_eq!(PairedKey::parse(line.as_bytes()), None, "{line}");
         }
         assert!(PairedKey::parse(&long.as_bytes()[..long.len() - 1]).is_some());
+    }
+
+    /// Two keys whose hashes begin with the same 32 bits are made within seconds.
+    #[test]
+    fn id_of_a_key_is_longer_than_what_two_keys_share() {
+        let mut pairing = Pairing::default();
+        let keys = ["864839fb00000000", "864839fb00000001"]
+            .map(|begin| PairedKey::parse(format!("{begin}{} anna x", "0".repeat(48)).as_bytes()).unwrap());
+        keys.iter().for_each(|key| assert!(pairing.accept(key.clone()).is_some()));
+        let [first, second] = &keys;
+        let whole = first.to_string()[..64].to_owned();
+        for id in [first.public_id().as_str(), &whole, &whole[..40], &whole.to_uppercase()] {
+            assert!(first.has_id(id) && !second.has_id(id), "{id}");
+        }
+        let longer = whole.clone() + "0";
+        for id in ["", "864839fb", &whole[..KEY_ID_BYTES - 1], &longer, &whole[1..]] {
+            assert!(!first.has_id(id), "{id}");
+        }
+        assert_eq!(pairing.end(|key| key.has_id("864839fb")), None);
+        assert_eq!(pairing.end(|key| key.has_id(&whole)), Some(first.clone()));
+        assert_eq!(pairing.iter().map(|(_, key)| key).collect::<Vec<_>>(), [second]);
     }
 
     proptest! {

@@ -18,7 +18,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Empty", ""),
     ("Problem", "title: string, status: integer, detail: string, code?: string, until?: integer, output?: [string]"),
     ("Login", "session: string, user: string, level: string, fullName: string"),
-    ("Sessions", "sessions: [Session]"),
+    ("Sessions", "pairing?: string, sessions: [Session]"),
     ("Session", "session: string, user: string, device: string, from?: string, since?: integer, idle?: integer, \
         bound?: boolean, paired?: boolean, own: boolean"),
     ("Services", "services: [Service], next?: string"),
@@ -40,6 +40,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Output", "from: integer, next: integer, lost: integer, lines: [string]"),
     ("Result", "exit?: string, output?: string, cut?: boolean"),
     ("Page", "html: string"),
+    ("Pairing", "user?: string, closed?: string"),
     ("Operations", "operations: [Operation]"),
     ("Operation", "operation: string, function: string, service: string, state: string, ago: integer"),
     ("Any", "[key: string]: unknown"),
@@ -68,6 +69,8 @@ const PUSHED: &[(&str, &str)] = &[
 #[rustfmt::skip]
 const ANSWERS: &[(&str, &str)] = &[
     ("login", "Login"),
+    ("user/pair", "Pairing"),
+    ("board/pair", "Pairing"),
     ("sessions/list", "Sessions"),
     ("services/list", "Services"),
     ("services/NAME/show", "Service"),

@@ -54,6 +54,7 @@ const FAILURES: &[Failure<'_>] = &[
     Failure::Failed { function: "NAME", result: 0 },
     Failure::Failed { function: "NAME", result: 122 },
     Failure::Unchanged { function: "", reason: "" },
+    Failure::NotStored { function: "", result: 28 },
     Failure::Blocked { until_s: 1 },
     Failure::Internal,
     Failure::TableFull,
@@ -93,7 +94,7 @@ fn page_shows_every_problem() {
             Failure::MissingParameters { .. } => "the names of the missing parameters".to_owned(),
             Failure::Failed { .. } => "name of the call, and the error of the system".to_owned(),
             Failure::Unchanged { .. } => {
-                "errors of the configuration file; everything stays as it was".to_owned()
+                "why everything stays as it was: errors of the configuration file, a new password that is too short, no open window for pairing, ..".to_owned()
             }
             failure => rest::detail(*failure).to_string(),
         };

@@ -23,15 +23,19 @@ use crate::support::{Device, Server};
 struct Panel {
     home: Directory,
     identity: Identity,
-    /// Id of its key in the list.
-    id: String,
+    /// SHA-256 of its key.
+    hash: String,
 }
 
 impl Panel {
     fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["panel".to_owned()]).unwrap().self_signed(&key).unwrap();
-        Self::with(certificate.pem(), &key)
+        Self::of(&KeyPair::generate().unwrap())
+    }
+
+    /// Panel with a key of its own.
+    fn of(key: &KeyPair) -> Self {
+        let certificate = CertificateParams::new(["panel".to_owned()]).unwrap().self_signed(key).unwrap();
+        Self::with(certificate.pem(), key)
     }
 
     fn with(certificate: String, key: &KeyPair) -> Self {
@@ -39,8 +43,13 @@ impl Panel {
         home.write("panel.pem", &certificate);
         home.write("panel.key", key.serialize_pem());
         let hash = digest::digest(&digest::SHA256, &key.subject_public_key_info());
-        let id = base16ct::lower::encode_string(hash.as_ref())[..8].to_owned();
-        Self { home, identity: Identity { certificate, key: key.serialize_pem() }, id }
+        let hash = base16ct::lower::encode_string(hash.as_ref());
+        Self { home, identity: Identity { certificate, key: key.serialize_pem() }, hash }
+    }
+
+    /// Id of its key in the list.
+    fn id(&self) -> &str {
+        &self.hash[..16]
     }
 
     fn ctl(&self, server: &Server, arguments: &[&str]) -> Run {
@@ -100,7 +109,7 @@ fn paired_panel_needs_no_login_until_its_key_is_ended() {
         "{run:?}"
     );
     assert!(done(&server, &["pair", "guest"]).contains("open for two minutes"));
-    panel.done(&server, &["pair"]);
+    assert!(panel.done(&server, &["pair"]).contains("one of guest"), "it learns as whom");
     let run = stranger.ctl(&server, &["pair"]);
     assert!(run.code == Some(1) && run.stderr.contains("the window for pairing is not open"), "{run:?}");
     // It has the rights of its user, over HTTP and over a socket that gets pushes.
@@ -116,7 +125,7 @@ fn paired_panel_needs_no_login_until_its_key_is_ended() {
     assert!(!stranger.is_known(&server));
     assert_eq!(server.get("/healthz").status, 200);
     assert!(server.call("services/list").contains("hello"));
-    let entry = format!("{}  guest ", panel.id);
+    let entry = format!("{}  guest ", panel.id());
     let sessions = done(&server, &["sessions"]);
     assert!(sessions.contains(&entry) && sessions.contains("paired"), "{sessions}");
     assert!(panel.done(&server, &["sessions"]).contains("guest (this one)"));
@@ -134,7 +143,7 @@ fn paired_panel_needs_no_login_until_its_key_is_ended() {
     assert!(panel.is_known(&server));
     let mut socket = Socket::open(panel.connect(&server).unwrap());
     socket.bind("");
-    done(&server, &["sessions", "end", &panel.id]);
+    done(&server, &["sessions", "end", &panel.hash]);
     assert!(socket.push("server-notice").contains("session killed"));
     assert!(!panel.is_known(&server));
     let server = logs::start(server.stop(), &device, None);
@@ -142,7 +151,7 @@ fn paired_panel_needs_no_login_until_its_key_is_ended() {
     drop(server.stop());
     let text = fs::read_to_string(&audit).unwrap();
     let words: Vec<_> = text.lines().filter_map(|line| Some(line.split_once("] ")?.1)).collect();
-    let id = &panel.id;
+    let id = panel.id();
     let by =
         words.iter().find_map(|line| line.strip_suffix(" from=local call=board/pair on=guest outcome=ok"));
     let by = by.unwrap_or_else(|| panic!("{text}"));
@@ -234,6 +243,62 @@ fn pairing_works_over_rest_and_refuses_other_pages() {
         assert_eq!(send("services", fields, "").status, 403, "{fields}");
     }
     assert!(server.call("sessions/list").contains(r#""Device": "hall", "Paired": true"#));
+}
+
+#[test]
+fn wrong_window_is_closed_by_ctl_and_one_that_is_replaced_is_named() {
+    let server = Server::start(&Device::new());
+    let panel = Panel::new();
+    assert_eq!(done(&server, &["pair", "--cancel"]), "pair: no window was open\n");
+    assert!(!done(&server, &["pair", "guest"]).contains("closed"));
+    let replaced = done(&server, &["pair", "fadmin"]);
+    assert!(
+        replaced.starts_with("pair: closed for guest\npair: open for two minutes, for fadmin"),
+        "{replaced}"
+    );
+    assert!(done(&server, &["sessions"]).starts_with("pair: open for fadmin\n"));
+    assert_eq!(done(&server, &["pair", "--cancel"]), "pair: closed for fadmin\n");
+    let run = panel.ctl(&server, &["pair"]);
+    assert!(run.code == Some(1) && run.stderr.contains("was open"), "{run:?}");
+    assert!(!panel.is_known(&server));
+    let closed = |user| server.log().contains(&format!("pairing: closed for user {user} by "));
+    until("both are in the log", || closed("guest") && closed("fadmin"));
+}
+
+#[test]
+fn end_of_a_key_is_in_force_while_the_state_cannot_be_written() {
+    let server = Server::start(&Device::new());
+    let [panel, second] = [(), ()].map(|()| Panel::new());
+    done(&server, &["pair", "guest"]);
+    panel.done(&server, &["pair"]);
+    // A directory has the name of the file.
+    let file = server.directory().path().join("state/paired");
+    let aside = file.with_extension("aside");
+    fs::rename(&file, &aside).unwrap();
+    fs::create_dir(&file).unwrap();
+    let run = run_command(local(&server).args(["sessions", "end", panel.id()]), "");
+    assert!(run.code == Some(1) && run.stderr.contains("in force, but not stored: "), "{run:?}");
+    assert!(!panel.is_known(&server));
+    let fails = "a certificate that was ended is accepted again if the server is restarted";
+    assert!(done(&server, &["board"]).contains(fails));
+    until("the reason is in the log", || server.log().contains("pairing: the end of a key is not stored: "));
+    // A pairing fails, too, and does not use the window up.
+    done(&server, &["pair", "guest"]);
+    assert_eq!(second.ctl(&server, &["pair"]).code, Some(1));
+    assert!(!second.is_known(&server));
+    fs::remove_dir(&file).unwrap();
+    fs::rename(&aside, &file).unwrap();
+    second.done(&server, &["pair"]);
+    assert!(!done(&server, &["board"]).contains(fails), "the next write has stored it");
+    let server = Server::start_in(server.stop(), &Device::new());
+    assert!(second.is_known(&server) && !panel.is_known(&server));
+}
+
+#[test]
+fn window_at_a_server_without_tls_is_refused() {
+    let server = Server::start(&Device { tls: false, ..Device::new() });
+    let run = run_command(local(&server).args(["pair", "guest"]), "");
+    assert!(run.code == Some(1) && run.stderr.contains("[listen] tls is off"), "{run:?}");
 }
 
 #[test]

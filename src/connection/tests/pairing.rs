@@ -1,11 +1,25 @@
 //! Pairing of client certificates, and what a paired one may do.
 
+use core::time::Duration;
+
 use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
 use crate::connection::{Finish, Settings, SlotId};
-use crate::session::{LOCKOUT_TIME, PAIRED_KEYS, PAIRING_TIME};
+use crate::session::{LOCKOUT_TIME, PAIRED_KEYS, PAIRING_RETRY, PAIRING_TIME};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
+
+/// Server whose clients can show certificates.
+fn fixture(slots: usize) -> Fixture {
+    let mut fixture = Fixture::new(slots);
+    fixture.server.api.pairing.has_tls = true;
+    fixture
+}
+
+/// Answer with the user of the window, or of the key.
+fn ok_of(user: &str) -> String {
+    format!(r#"{{ "Status": "ok", "User": "{user}"}}"#)
+}
 
 /// Connection with a client certificate that has this key.
 fn connect(fixture: &mut Fixture, key: u8) -> SlotId {
@@ -44,8 +58,8 @@ fn call(fixture: &mut Fixture, key: u8, path: &str) -> String {
 /// Pairs a key.
 #[track_caller]
 fn paired(fixture: &mut Fixture, user: &str, key: u8) {
-    assert_eq!(admin(fixture, "board/pair", &format!("username={user}")), OK);
-    assert_eq!(pair(fixture, key), OK);
+    assert_eq!(admin(fixture, "board/pair", &format!("username={user}")), ok_of(user));
+    assert_eq!(pair(fixture, key), ok_of(user));
 }
 
 fn keys(fixture: &Fixture) -> Vec<(u8, String)> {
@@ -58,13 +72,13 @@ const NOT_OPEN: &str = "the window for pairing is not open";
 
 #[test]
 fn one_key_is_paired_in_the_window_and_acts_as_its_user() {
-    let mut fixture = Fixture::new(4);
+    let mut fixture = fixture(4);
     assert!(call(&mut fixture, 1, "services/list").contains(NO_SESSION));
     assert!(!fixture.server.is_pairing(), "clients are asked for nothing");
-    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
     assert!(fixture.server.is_pairing());
     assert!(call(&mut fixture, 1, "services/list").contains(NO_SESSION), "shown, but not paired");
-    assert_eq!(pair(&mut fixture, 1), OK);
+    assert_eq!(pair(&mut fixture, 1), ok_of("anna"), "it learns as whom");
     let stored: Vec<_> = fixture.system.paired.iter().map(|key| (key.key[0], key.device.as_str())).collect();
     assert_eq!(stored, [(1, "panel")], "on the disk before the answer");
     assert!(pair(&mut fixture, 2).contains(NOT_OPEN), "one for each window");
@@ -82,7 +96,7 @@ fn one_key_is_paired_in_the_window_and_acts_as_its_user() {
 
 #[test]
 fn socket_of_a_paired_client_receives_pushes_until_the_key_is_ended() {
-    let mut fixture = Fixture::new(6);
+    let mut fixture = fixture(6);
     paired(&mut fixture, "anna", 1);
     paired(&mut fixture, "anna", 2);
     let mut socket = |key| {
@@ -108,25 +122,25 @@ fn socket_of_a_paired_client_receives_pushes_until_the_key_is_ended() {
             r#"{{"Session": "{digits}", "User": "anna", "Device": "panel", "Paired": true, "Own": {own}}}"#
         )
     };
-    let [of_first, of_second] = [entry("01010101", false), entry("02020202", true)];
+    let [of_first, of_second] = [entry("0101010101010101", false), entry("0202020202020202", true)];
     assert_eq!(list, format!(r#"{{ "Status": "ok", "Sessions": [{of_first},{of_second}]}}"#));
     // Another user ends none of them, and an administrator any.
     paired(&mut fixture, "admin", 3);
-    assert!(call(&mut fixture, 1, "sessions/end?session=03030303").contains("returned: 2"));
-    assert_eq!(admin(&mut fixture, "sessions/end", "session=01010101"), OK);
+    assert!(call(&mut fixture, 1, "sessions/end?session=0303030303030303").contains("returned: 2"));
+    assert_eq!(admin(&mut fixture, "sessions/end", "session=0101010101010101"), OK);
     assert_eq!(fixture.receive(first), [KILLED]);
     assert!(fixture.receive(second).is_empty());
     assert!(fixture.say(first, &start(""))[0].contains("could not find sessionid"));
     assert!(call(&mut fixture, 1, "services/list").contains(NO_SESSION));
     // And its own user, too.
-    assert_eq!(call(&mut fixture, 2, "sessions/end?session=02020202"), OK);
+    assert_eq!(call(&mut fixture, 2, "sessions/end?session=0202020202020202"), OK);
     assert_eq!(keys(&fixture), [(3, "admin".to_owned())]);
     assert_eq!(fixture.system.paired.len(), 1);
 }
 
 #[test]
 fn paired_client_reads_metrics_and_a_stream_until_its_key_is_ended() {
-    let mut fixture = Fixture::new(6);
+    let mut fixture = fixture(6);
     paired(&mut fixture, "anna", 1);
     let mut get = |key, path| {
         let id = connect(&mut fixture, key);
@@ -145,28 +159,28 @@ fn paired_client_reads_metrics_and_a_stream_until_its_key_is_ended() {
     for path in ["/metrics", "/api/v1/events"] {
         assert!(get(2, path).1.starts_with("HTTP/1.1 401 "), "{path}: shown, but not paired");
     }
-    assert_eq!(admin(&mut fixture, "sessions/end", "session=01010101"), OK);
+    assert_eq!(admin(&mut fixture, "sessions/end", "session=0101010101010101"), OK);
     assert_eq!(fixture.get(id), b"event: server-notice\ndata: \"session killed\"\n\n");
     assert_eq!(fixture.server.state(id).finish, Some(Finish::Graceful));
 }
 
 #[test]
 fn window_that_nobody_uses_closes_after_its_time() {
-    let mut fixture = Fixture::new(4);
-    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
-    fixture.now += PAIRING_TIME - core::time::Duration::from_nanos(1);
+    let mut fixture = fixture(4);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
+    fixture.now += PAIRING_TIME - Duration::from_nanos(1);
     let due = fixture.server.poll_timeout().unwrap();
-    assert!(due <= fixture.now + core::time::Duration::from_nanos(1), "{due:?}");
-    fixture.pass(core::time::Duration::ZERO);
+    assert!(due <= fixture.now + Duration::from_nanos(1), "{due:?}");
+    fixture.pass(Duration::ZERO);
     assert!(fixture.server.is_pairing());
-    fixture.pass(core::time::Duration::from_nanos(1));
+    fixture.pass(Duration::from_nanos(1));
     assert!(!fixture.server.is_pairing());
     assert!(pair(&mut fixture, 1).contains(NOT_OPEN));
 }
 
 #[test]
 fn only_administrators_open_the_window_and_only_for_users_who_exist() {
-    let mut fixture = Fixture::new(4);
+    let mut fixture = fixture(4);
     for (session, form, code) in [(ANNA, "username=anna", 4), (ADMIN, "username=eve", 13), (ADMIN, "", 14)] {
         let id = fixture.connect();
         let answer = post(&mut fixture, id, "board/pair", &format!("sessionid={session}&{form}"));
@@ -175,7 +189,7 @@ fn only_administrators_open_the_window_and_only_for_users_who_exist() {
     let id = fixture.connect();
     assert!(post(&mut fixture, id, "user/pair", "").contains("has shown no certificate"));
     // Nor does a GET.
-    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
     let id = connect(&mut fixture, 1);
     let answer = fixture.http(id, "GET /system.library/user/pair HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(answer.contains(r#""code":"5""#), "{answer}");
@@ -183,77 +197,196 @@ fn only_administrators_open_the_window_and_only_for_users_who_exist() {
 
 #[test]
 fn pairing_of_one_key_more_is_refused() {
-    let mut fixture = Fixture::new(4);
+    let mut fixture = fixture(4);
     for key in 0..PAIRED_KEYS as u8 {
         paired(&mut fixture, "anna", key);
     }
-    assert!(admin(&mut fixture, "board/pair", "username=anna").contains(r#""code":"17""#));
-    assert_eq!(admin(&mut fixture, "sessions/end", "session=03030303"), OK);
+    let answer = admin(&mut fixture, "board/pair", "username=anna");
+    assert!(answer.contains("end one of `sessions/list`"), "to try again would never help: {answer}");
+    assert_eq!(admin(&mut fixture, "sessions/end", "session=0303030303030303"), OK);
     paired(&mut fixture, "admin", 99);
     assert_eq!(keys(&fixture).len(), PAIRED_KEYS);
 }
 
 #[test]
 fn attempts_count_as_guesses_so_that_no_client_waits_for_the_window() {
-    let mut fixture = Fixture::new(4);
+    let mut fixture = fixture(4);
     fixture.login("admin", "d");
     let mut refused = 0;
     while pair(&mut fixture, 1).contains(NOT_OPEN) {
         refused += 1;
     }
     assert_eq!(refused, 3, "as many as of one name");
-    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
     assert!(pair(&mut fixture, 1).contains("blocked until"));
     assert!(fixture.server.is_pairing(), "the window is still open for others");
     // From another address, and after the block.
     fixture.pass(crate::session::LOCKOUT_FIRST);
-    assert_eq!(pair(&mut fixture, 1), OK);
+    assert_eq!(pair(&mut fixture, 1), ok_of("anna"));
     // Who has logged in from there is not locked out.
     fixture.login("admin", "d");
 }
 
 #[test]
-fn write_that_fails_leaves_the_keys_as_they_were() {
-    let mut fixture = Fixture::new(4);
+fn window_is_still_open_after_a_pairing_that_could_not_be_stored() {
+    let mut fixture = fixture(4);
     paired(&mut fixture, "anna", 1);
     for is_queued in [true, false] {
         (fixture.system.is_full, fixture.system.refuses_writes) = (is_queued, !is_queued);
         let errno = if is_queued { 28 } else { 5 };
-        assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+        assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
         assert!(pair(&mut fixture, 2).contains(&format!("Function pair returned: {errno}")));
         assert!(!fixture.server.api.is_writing());
-        let answer = admin(&mut fixture, "sessions/end", "session=01010101");
-        assert!(answer.contains(&format!("Function end returned: {errno}")), "{answer}");
         fixture.system.writes.clear();
         assert_eq!(keys(&fixture), [(1, "anna".to_owned())]);
-        assert!(call(&mut fixture, 1, "services/list").contains("hello"));
+        (fixture.system.is_full, fixture.system.refuses_writes) = (false, false);
+        assert_eq!(pair(&mut fixture, 2), ok_of("anna"), "without another window");
+        assert!(pair(&mut fixture, 3).contains(NOT_OPEN));
+        assert_eq!(admin(&mut fixture, "sessions/end", "session=0202020202020202"), OK);
     }
 }
 
 #[test]
-fn one_change_is_written_at_a_time() {
-    let mut fixture = Fixture::new(6);
+fn end_of_a_key_on_a_full_disk_is_in_force_and_stored_later() {
+    for is_queued in [true, false] {
+        let mut fixture = fixture(6);
+        paired(&mut fixture, "anna", 1);
+        paired(&mut fixture, "anna", 2);
+        let socket = connect(&mut fixture, 1);
+        fixture.http(socket, &upgrade("/fcws"));
+        fixture.say(socket, r#"{"type":"con","data":{"sessionId":""}}"#);
+        let warned = fixture.bound(ADMIN);
+        (fixture.system.is_full, fixture.system.refuses_writes) = (is_queued, !is_queued);
+        let answer = admin(&mut fixture, "sessions/end", "session=0101010101010101");
+        let errno = if is_queued { 28 } else { 5 };
+        assert!(answer.contains(&format!("Function end returned: {errno}")), "{answer}");
+        assert!(answer.contains("in force, but not stored"), "{answer}");
+        assert_eq!(fixture.receive(socket), [KILLED]);
+        assert!(call(&mut fixture, 1, "services/list").contains(NO_SESSION));
+        let fails = "a certificate that was ended is accepted again if the server is restarted";
+        assert!(admin(&mut fixture, "board/status", "").contains(fails));
+        fixture.pass(Duration::ZERO);
+        assert!(fixture.receive(warned).iter().any(|message| message.contains(fails)));
+        // It is tried again, at intervals.
+        fixture.system.writes.clear();
+        for _ in 0..3 {
+            fixture.pass(PAIRING_RETRY - Duration::from_nanos(1));
+            assert!(fixture.system.writes.is_empty() && !fixture.server.api.is_writing());
+            fixture.pass(Duration::from_nanos(1));
+            fixture.settle();
+        }
+        assert!(!fixture.receive(warned).iter().any(|message| message.contains(fails)), "once");
+        (fixture.system.is_full, fixture.system.refuses_writes) = (false, false);
+        fixture.pass(PAIRING_RETRY);
+        fixture.settle();
+        assert_eq!(fixture.system.paired.len(), 1);
+        assert!(!admin(&mut fixture, "board/status", "").contains(fails));
+        fixture.pass(PAIRING_RETRY);
+        assert!(fixture.system.writes.is_empty(), "not once more");
+        assert_eq!(keys(&fixture), [(2, "anna".to_owned())]);
+    }
+}
+
+#[test]
+fn key_is_ended_while_another_write_is_under_way() {
+    let mut fixture = fixture(6);
     paired(&mut fixture, "anna", 1);
-    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
-    let id = connect(&mut fixture, 2);
-    fixture.deliver(id, b"POST /system.library/user/pair HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
-    assert!(fixture.server.api.is_writing(), "a reload and an upgrade wait");
-    let other = fixture.connect();
-    let form = format!("sessionid={ADMIN}&session=01010101");
-    let length = form.len();
-    let request = format!(
-        "POST /system.library/sessions/end HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{form}"
+    for is_full in [false, true] {
+        assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
+        let id = connect(&mut fixture, 2);
+        fixture
+            .deliver(id, b"POST /system.library/user/pair HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+        assert!(fixture.server.api.is_writing(), "a reload and an upgrade wait");
+        assert_eq!(fixture.system.paired.len(), 2);
+        let (other, ended) = (fixture.connect(), if is_full { "02" } else { "01" }.repeat(8));
+        let form = format!("sessionid={ADMIN}&session={ended}");
+        let length = form.len();
+        let request = format!(
+            "POST /system.library/sessions/end HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{form}"
+        );
+        fixture.deliver(other, request.as_bytes());
+        let answer = String::from_utf8(fixture.get(other)).unwrap();
+        assert!(answer.contains("in force, but not stored"), "{answer}");
+        assert_eq!(keys(&fixture).len(), 1);
+        fixture.system.is_full = is_full;
+        fixture.settle();
+        fixture.system.is_full = false;
+        fixture.get(id);
+        assert_eq!(fixture.server.poll_timeout().filter(|due| *due <= fixture.now), Some(fixture.now));
+        fixture.pass(Duration::ZERO);
+        fixture.settle();
+        assert_eq!(fixture.system.paired.len(), keys(&fixture).len());
+        fixture.server.release(id);
+        fixture.server.release(other);
+        let _ = admin(&mut fixture, "sessions/end", "session=0202020202020202");
+        assert!(keys(&fixture).iter().all(|(key, _)| *key == 1));
+        if !is_full {
+            paired(&mut fixture, "anna", 1);
+        }
+    }
+}
+
+#[test]
+fn keys_with_one_id_end_together_and_by_their_whole_hashes_alone() {
+    let mut fixture = fixture(4);
+    let mut other = [1; 32];
+    other[31] = 2;
+    let pair_both = |fixture: &mut Fixture| {
+        paired(fixture, "anna", 1);
+        assert_eq!(admin(fixture, "board/pair", "username=anna"), ok_of("anna"));
+        let id = fixture.connect();
+        fixture.server.handle_client_key(id, &other);
+        assert_eq!(post(fixture, id, "user/pair", "deviceid=panel"), ok_of("anna"));
+        assert_eq!(keys(fixture).len(), 2);
+    };
+    pair_both(&mut fixture);
+    let first = "01".repeat(32);
+    assert!(admin(&mut fixture, "sessions/end", "session=01010101").contains("returned: 2"), "too short");
+    assert_eq!(admin(&mut fixture, "sessions/end", "session=0101010101010101"), OK);
+    assert_eq!(keys(&fixture), []);
+    pair_both(&mut fixture);
+    // As `sha256sum` prints it.
+    assert_eq!(admin(&mut fixture, "sessions/end", &format!("session={first}")), OK);
+    assert_eq!(keys(&fixture).len(), 1);
+    assert!(call(&mut fixture, 1, "services/list").contains(NO_SESSION));
+    assert_eq!(fixture.system.paired[0].key, other);
+}
+
+#[test]
+fn wrong_window_is_closed_and_one_that_another_replaces_is_named() {
+    let mut fixture = fixture(4);
+    assert_eq!(admin(&mut fixture, "board/pair", "username="), OK, "none was open");
+    assert_eq!(admin(&mut fixture, "board/pair", "username=admin"), ok_of("admin"));
+    assert!(
+        admin(&mut fixture, "sessions/list", "")
+            .starts_with(r#"{ "Status": "ok", "Pairing": "admin", "Sess"#)
     );
-    fixture.deliver(other, request.as_bytes());
-    assert!(String::from_utf8(fixture.get(other)).unwrap().contains(r#""code":"17""#));
-    fixture.settle();
-    assert!(String::from_utf8(fixture.get(id)).unwrap().ends_with(OK));
-    assert_eq!(keys(&fixture).len(), 2);
+    let id = fixture.connect();
+    let list = post(&mut fixture, id, "sessions/list", &format!("sessionid={ANNA}"));
+    assert!(!list.contains("Pairing"), "that of another user: {list}");
+    let replaced = r#"{ "Status": "ok", "User": "anna", "Closed": "admin"}"#;
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), replaced);
+    assert_eq!(admin(&mut fixture, "board/pair", "username="), r#"{ "Status": "ok", "Closed": "anna"}"#);
+    assert!(!fixture.server.is_pairing());
+    assert!(pair(&mut fixture, 1).contains(NOT_OPEN));
+    assert!(!admin(&mut fixture, "sessions/list", "").contains("Pairing"));
+    // One that is refused closes none.
+    assert_eq!(admin(&mut fixture, "board/pair", "username=admin"), ok_of("admin"));
+    assert!(admin(&mut fixture, "board/pair", "username=eve").contains(r#""code":"13""#));
+    assert!(fixture.server.is_pairing());
+}
+
+#[test]
+fn window_that_no_client_could_use_without_tls_is_refused() {
+    let mut fixture = Fixture::new(4);
+    let answer = admin(&mut fixture, "board/pair", "username=anna");
+    assert!(answer.contains("[listen] tls is off"), "{answer}");
+    assert!(!fixture.server.is_pairing());
 }
 
 #[test]
 fn key_of_a_user_who_is_gone_proves_nobody() {
-    let mut fixture = Fixture::new(4);
+    let mut fixture = fixture(4);
     paired(&mut fixture, "anna", 1);
     let id = connect(&mut fixture, 1);
     fixture.http(id, &upgrade("/fcws"));
@@ -267,7 +400,7 @@ fn key_of_a_user_who_is_gone_proves_nobody() {
         tokens: crate::session::Tokens::new(),
         origins: heapless::Vec::new(),
         public_url: heapless::String::new(),
-        session: (core::time::Duration::from_secs(60), core::time::Duration::MAX),
+        session: (Duration::from_secs(60), Duration::MAX),
         lockout: (3, LOCKOUT_TIME),
         update: crate::config::Update::default(),
         kept: None,
@@ -284,7 +417,7 @@ fn key_of_a_user_who_is_gone_proves_nobody() {
 
 #[test]
 fn key_that_is_paired_again_is_of_the_later_user() {
-    let mut fixture = Fixture::new(4);
+    let mut fixture = fixture(4);
     paired(&mut fixture, "admin", 1);
     let id = connect(&mut fixture, 1);
     fixture.http(id, &upgrade("/fcws"));
@@ -297,7 +430,7 @@ fn key_that_is_paired_again_is_of_the_later_user() {
 
 #[test]
 fn paired_clients_have_the_slots_of_their_user() {
-    let mut fixture = Fixture::new(2);
+    let mut fixture = fixture(2);
     paired(&mut fixture, "anna", 1);
     paired(&mut fixture, "admin", 2);
     let mut socket = |key| {
@@ -315,7 +448,7 @@ fn paired_clients_have_the_slots_of_their_user() {
 
 #[test]
 fn certificate_of_an_earlier_connection_is_not_that_of_the_next() {
-    let mut fixture = Fixture::new(4);
+    let mut fixture = fixture(4);
     paired(&mut fixture, "admin", 1);
     assert!(call(&mut fixture, 1, "board/status").contains("\"Board\""));
     for _ in 0..8 {
@@ -326,12 +459,12 @@ fn certificate_of_an_earlier_connection_is_not_that_of_the_next() {
 
 #[test]
 fn strange_device_is_refused_and_leaves_the_window_open() {
-    let mut fixture = Fixture::new(4);
-    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), OK);
+    let mut fixture = fixture(4);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
     for device in ["a%0Ab", &"d".repeat(crate::limits::DEVICE_ID_BYTES + 1)] {
         let id = connect(&mut fixture, 1);
         let answer = post(&mut fixture, id, "user/pair", &format!("deviceid={device}"));
         assert!(answer.contains("Function pair returned: 22"), "{answer}");
     }
-    assert_eq!(pair(&mut fixture, 1), OK);
+    assert_eq!(pair(&mut fixture, 1), ok_of("anna"));
 }
