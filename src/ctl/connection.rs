@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConnection, StreamOwned};
 
 use super::env::Env;
-use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE, UNTRUSTED, USAGE};
+use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE, UNTRUSTED, UNUSABLE, USAGE};
 use super::output::sanitize;
 use super::pin::{Fingerprint, OwnCertificate, Pin, Presented, hex, parse_fingerprint};
 use super::state::{KNOWN_SERVERS, StateDir};
@@ -108,6 +108,12 @@ pub(super) fn connect(
     certificate: Option<&[String; 2]>,
     env: &mut Env<'_>,
 ) -> Result<Stream, Failure> {
+    if certificate.is_some() && !matches!(url, Url::Network { tls: true, .. }) {
+        let text = format!(
+            "--cert and --key are for a server with TLS, and not for {url}; name it: --url wss://HOST:PORT"
+        );
+        return Err(Failure::new(USAGE, text));
+    }
     match url {
         Url::Local(path) => connect_local(url, path),
         Url::Network { tls, host, port, .. } => {
@@ -216,7 +222,10 @@ fn connect_tls(
     };
     let name = ServerName::try_from(host.to_owned()).map_err(|error| unavailable(&error))?;
     let own = certificate.map(read_certificate).transpose()?;
-    let config = pin.config(own).map_err(|error| unavailable(&error))?;
+    let config = pin.config(own).map_err(|error| match certificate {
+        Some(files) => unusable_certificate(files, &error),
+        None => unavailable(&error),
+    })?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(|error| unavailable(&error))?;
     let mut stream = Box::new(StreamOwned::new(connection, socket));
     while stream.conn.is_handshaking() {
@@ -266,17 +275,33 @@ fn trust(url: &Url, presented: &Presented, state: &StateDir, env: &mut Env<'_>) 
 
 /// Reads the certificate of this client, and its key.
 fn read_certificate([certificate, key]: &[String; 2]) -> Result<OwnCertificate, Failure> {
-    let unusable = |file: &str, error: &dyn std::fmt::Display| {
-        Failure::new(FAILED, format!("cannot use {}: {error}", sanitize(file)))
-    };
     let read = |file: &str| std::fs::read(file).map_err(|error| unusable(file, &error));
     let chain = CertificateDer::pem_slice_iter(&read(certificate)?).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| unusable(certificate, &error))?;
-    if chain.is_empty() {
-        return Err(unusable(certificate, &"no certificate (PEM) in it"));
-    }
-    let key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| unusable(key, &error))?;
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    let chain = chain.ok_or_else(|| unusable(certificate, &"no certificate (PEM) in it"))?;
+    let key_file = key;
+    let key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| unusable(key_file, &KEYS))?;
     Ok((chain, key))
+}
+
+/// Required content of a key file.
+const KEYS: &str = "it has to be a private key (PEM, without a password): P-256, P-384, Ed25519, or RSA of 2048 to 4096 bits";
+
+/// Failure of the certificate of this client and its key, by the error of rustls.
+fn unusable_certificate([certificate, key]: &[String; 2], error: &rustls::Error) -> Failure {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            unusable(key, &format_args!("it is not the key of {}", sanitize(certificate)))
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            unusable(certificate, &"not a certificate of X.509 version 3")
+        }
+        _ => unusable(key, &KEYS),
+    }
+}
+
+fn unusable(file: &str, why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(UNUSABLE, format!("cannot use {}: {why}", sanitize(file)))
 }
 
 /// Failure with another public key than the expected one.

@@ -10,6 +10,8 @@ pub(super) const NOT_RUNNING: u8 = 3;
 pub(super) const UNKNOWN: u8 = 4;
 /// Command line error (`EX_USAGE`).
 pub(super) const USAGE: u8 = 64;
+/// Certificate or key of the client that cannot be used (`EX_DATAERR`).
+pub(super) const UNUSABLE: u8 = 65;
 /// Server not reached, or at capacity (`EX_UNAVAILABLE`).
 pub(super) const UNAVAILABLE: u8 = 69;
 /// Another certificate than expected (`EX_PROTOCOL`).

@@ -100,8 +100,9 @@ comes first. The fingerprint of the server's public key is remembered when it is
 on a terminal after a question, and required from then on.
 
 exit codes: 0 success, 1 call failed, 3 service not running, 4 no such service, command or
-call, 64 command line error, 69 server not reached, 76 another public key than expected, 77
-not logged in or permission denied; of several services or servers the highest
+call, 64 command line error, 65 file of --cert or --key not usable, 69 server not reached, 76
+another public key than expected, 77 not logged in or permission denied; of several services
+or servers the highest
 ";
 
 /// Name and operands of each command.

@@ -4,7 +4,10 @@ use std::fs;
 use std::net::TcpStream;
 use std::process::Command;
 
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, PublicKeyData as _};
+use rcgen::{
+    CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData as _,
+};
 use ring::digest;
 
 use super::logs;
@@ -302,6 +305,20 @@ fn window_at_a_server_without_tls_is_refused() {
 }
 
 #[test]
+fn panel_with_a_key_of_each_kind_is_paired() {
+    let server = Server::start(&Device::new());
+    let rsa = KeyPair::from_pem(include_str!("keys/rsa2048.key")).unwrap();
+    let [p256, p384, ed25519] = [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519]
+        .map(|kind| KeyPair::generate_for(kind).unwrap());
+    for key in [rsa, p256, p384, ed25519] {
+        let panel = Panel::of(&key);
+        done(&server, &["pair", "guest"]);
+        panel.done(&server, &["pair"]);
+        assert!(panel.is_known(&server), "{key:?}");
+    }
+}
+
+#[test]
 fn unusable_certificate_of_ctl_is_named() {
     let server = Server::start(&Device::new());
     let panel = Panel::new();
@@ -309,11 +326,28 @@ fn unusable_certificate_of_ctl_is_named() {
     assert!(run.code == Some(64) && run.stderr.contains("--cert and --key go together"), "{run:?}");
     let run = run_command(local(&server).args(["pair"]), "");
     assert!(run.code == Some(64) && run.stderr.contains("pair needs the USER"), "{run:?}");
-    for name in ["panel.pem", "panel.key"] {
-        let text = fs::read(panel.home.file(name)).unwrap();
-        panel.home.write(name, "nothing");
-        let run = panel.ctl(&server, &["list"]);
-        assert!(run.code == Some(1) && run.stderr.contains(&panel.home.file(name)), "{run:?}");
+    // They would prove nothing there.
+    let run = run_command(local(&server).args(["--cert", "x.pem", "--key", "x.key", "pair"]), "");
+    assert!(run.code == Some(64) && run.stderr.contains("for a server with TLS"), "{run:?}");
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    let kinds = "P-256, P-384, Ed25519, or RSA of 2048";
+    for (name, text, words) in [
+        ("panel.pem", "nothing", "no certificate (PEM) in it"),
+        ("panel.pem", include_str!("keys/version1.pem"), "not a certificate of X.509 version 3"),
+        ("panel.key", "nothing", kinds),
+        ("panel.key", include_str!("keys/p521.key"), kinds),
+        ("panel.key", include_str!("keys/ed448.key"), kinds),
+        ("panel.key", include_str!("keys/rsa1024.key"), kinds),
+        ("panel.key", include_str!("keys/encrypted.key"), kinds),
+        ("panel.key", &other, "it is not the key of"),
+    ] {
+        let before = fs::read(panel.home.file(name)).unwrap();
         panel.home.write(name, text);
+        let run = panel.ctl(&server, &["list"]);
+        let named = format!("cannot use {}: ", panel.home.file(name));
+        assert!(run.code == Some(65) && run.stderr.contains(&named), "{run:?}");
+        assert!(run.stderr.contains(words), "{words}: {run:?}");
+        panel.home.write(name, before);
     }
+    assert_eq!(panel.ctl(&server, &["list"]).code, Some(77), "it is as before");
 }
