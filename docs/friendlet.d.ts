@@ -50,6 +50,7 @@ export interface Service {
   description?: string;
   reason: string;
   ready?: boolean;
+  late?: number;
   startedOnce: boolean;
   name: string;
   command: string[];
@@ -94,6 +95,7 @@ export interface Status {
   startedOnce: boolean;
   ends: number;
   ready?: boolean;
+  late?: number;
   text?: string;
   overridden?: boolean;
   events?: ServiceEvent[];
