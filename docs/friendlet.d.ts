@@ -51,6 +51,7 @@ export interface Service {
   description?: string;
   reason: string;
   ready?: boolean;
+  late?: number;
   startedOnce: boolean;
   name: string;
   command: string[];
@@ -95,6 +96,7 @@ export interface Status {
   startedOnce: boolean;
   ends: number;
   ready?: boolean;
+  late?: number;
   text?: string;
   overridden?: boolean;
   events?: ServiceEvent[];

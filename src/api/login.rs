@@ -11,7 +11,8 @@ use crate::call::{
 };
 use crate::limits::{PASSWORD_BYTES, USER_NAME_BYTES};
 use crate::log::Word;
-use crate::session::{ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
+use crate::log::errno::EINVAL;
+use crate::session::{ClientAddr, PasswordHash, SessionKey, UserId, canonical_password, device_id};
 
 /// Path of the call.
 const LOGIN: &[&str] = &["login"];
@@ -28,8 +29,16 @@ pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_
     let (Some(name), Some(password)) = (call.parameter("username"), call.parameter("password")) else {
         return Outcome::Failed(Failure::MissingCredentials { has_device });
     };
-    let (Ok(name), Ok(device)) = (String::try_from(name), device.map(String::try_from).transpose()) else {
-        // No user has such a name. Of both, the trail has as much as of others.
+    let device = match device.map(device_id) {
+        Some(None) => {
+            audit_refusal(LOGIN, name, caller.source, cx);
+            log_refusal(name, caller.source, cx);
+            return Outcome::Failed(Failure::Failed { function: "login", result: EINVAL });
+        }
+        device => device.flatten(),
+    };
+    let Ok(name) = String::try_from(name) else {
+        // No user has such a name. The trail has as much of it, and of a device, as of others.
         audit_refusal(LOGIN, name, caller.source, cx);
         log_refusal(name, caller.source, cx);
         return refuse(has_device, 0, cx);

@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::References;
 use super::sources::Source;
 use crate::limits::CONFIG_ERRORS;
+use crate::log;
 
 /// Most characters of one message for people, which may quote the file.
 const MESSAGE_CHARS: usize = 400;
@@ -72,7 +73,7 @@ impl fmt::Display for Diagnostic {
         // The texts may quote the file, and the file may hold anything.
         for text in [&self.message, joint, &self.hint] {
             for c in text.chars().take(MESSAGE_CHARS) {
-                f.write_char(if c.is_control() { '?' } else { c })?;
+                f.write_char(if log::is_harmful(c) { '?' } else { c })?;
             }
         }
         Ok(())

@@ -214,6 +214,14 @@ impl Kind {
     }
 }
 
+/// Form of what [`is_line`] accepts.
+pub(super) const LINE: &str = "one line without control characters and marks that reverse text";
+
+/// Accepts a string without [harmful](crate::log::is_harmful) characters.
+pub(super) fn is_line(text: &str) -> bool {
+    !text.contains(crate::log::is_harmful)
+}
+
 /// Accepts every string.
 pub(super) fn any(_: &str) -> bool {
     true

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use heapless::String;
 
 use super::COMPLAINT_BYTES;
+use crate::log::is_harmful;
 
 /// Reason for not using the given configuration file, on one line.
 pub type ConfigError = String<COMPLAINT_BYTES>;
@@ -32,7 +33,7 @@ impl ConfigOrigin {
     }
 }
 
-/// One line of any text: control characters become `?`, and the end that has no room is cut off.
+/// One line of any text: [harmful](is_harmful) characters become `?`, and the end that has no room is cut off.
 pub fn one_line<const N: usize>(text: impl fmt::Display) -> String<N> {
     let mut line = OneLine(String::new());
     // An error means that the rest was cut off.
@@ -45,7 +46,7 @@ struct OneLine<const N: usize>(String<N>);
 impl<const N: usize> fmt::Write for OneLine<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            if self.0.push(if c.is_control() { '?' } else { c }).is_err() {
+            if self.0.push(if is_harmful(c) { '?' } else { c }).is_err() {
                 // Ends the text here: a shorter character must not follow an omitted one.
                 return Err(fmt::Error);
             }
@@ -72,7 +73,7 @@ mod tests {
         fn any_text_is_shown_on_a_line_that_is_a_beginning_of_it(text: std::string::String) {
             let line = one_line::<16>(&text);
             let shown: std::string::String =
-                text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+                text.chars().map(|c| if is_harmful(c) { '?' } else { c }).collect();
             proptest::prop_assert!(shown.starts_with(line.as_str()));
             proptest::prop_assert!(line.len() == shown.len() || line.len() > 16 - 4);
         }

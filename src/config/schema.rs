@@ -19,7 +19,7 @@ use super::checks::{
     is_path_or_empty, is_public_url_or_empty, is_service_user,
 };
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
-use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
+use super::key::{Form, Key, Kind, LINE, Table, any, board_limit, fixed, is_line};
 use crate::limits;
 use crate::log::{
     AUDIT_FILE_BYTES, LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX,
@@ -256,9 +256,7 @@ pub static SERVICE: Table = Table {
         .reload(),
         Key::new(
             "description",
-            Kind::string(board_limit!(DESCRIPTION_BYTES), "one line without control characters", |text| {
-                !text.contains(char::is_control)
-            }),
+            Kind::string(board_limit!(DESCRIPTION_BYTES), LINE, is_line),
             Unset("none"),
             "Purpose of the service, for people.",
         )

@@ -389,7 +389,7 @@ fn services_do_not_wait_for_each_other() {
 fn description_is_one_line() {
     assert_eq!(
         errors(&service(r#"description = "a\nb""#)),
-        "4:15: description: expected one line without control characters, found 'a?b'\n"
+        "4:15: description: expected one line without control characters and marks that reverse text, found 'a?b'\n"
     );
 }
 

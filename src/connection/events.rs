@@ -67,10 +67,11 @@ impl Connection {
     /// Handles the end of the pending call's work.
     pub(super) fn handle_completion(&mut self, completion: Completion<'_>, cx: &mut Context<'_>) {
         let Some(pending) = self.pending.take() else { return };
+        let unix_s = cx.platform.unix_s();
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
         let outcome = api::complete(&pending.call, completion, api);
         if self.socket.is_none() {
-            if http::reply(self, outcome, cx.reply, cx.http, cx.now) == http::Reply::AtCapacity {
+            if http::reply(self, outcome, cx.reply, cx.http, unix_s, cx.now) == http::Reply::AtCapacity {
                 response::reject_at_capacity(self, cx.api, cx.http, cx.now);
             }
         } else {

@@ -14,15 +14,20 @@ use crate::api::{self, Counters, Handler, Row};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::content::{self, Kind};
 use crate::friendcore::{Form, reply as encode};
-use crate::http::{self, ConsoleFile, ConsoleUse, Cookie, Head, MediaType, Method, Pairs, Rejection};
+use crate::http::{
+    self, ConsoleFile, ConsoleUse, Cookie, Head, MediaType, Method, Pairs, Recipient, Rejection,
+};
 use crate::json::{Table, Writer};
 use crate::limits::{MESSAGE_BYTES, SERVICE_NAME_BYTES};
+use crate::log::errno::EDQUOT;
 use crate::rest::{self, METRICS};
 use crate::service::CheckLevel;
 use crate::ws::{Limits, Socket};
 
 /// Prefix of the paths of calls.
 const CALLS: &str = "/system.library/";
+/// Path of the health of the server.
+const HEALTH: &str = "/healthz";
 /// Parameters that no address may contain.
 const SECRETS: [&str; 2] = ["password", "oldpassword"];
 /// Longest line about a problem of the board.
@@ -144,12 +149,17 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
     let bytes = connection.receive.filled();
     let prefix = http::split_url(&config.public_url).1;
     connection.request.head_only = http::is_head(bytes);
-    let resource = rest::resource(bytes, prefix);
+    let path = rest::path(bytes, prefix);
+    let resource = path.and_then(|path| path.strip_prefix(rest::PREFIX));
     // A path with escapes is compared once it is decoded.
     let plain = resource.filter(|resource| !resource.contains('%'));
     let row = plain.and_then(rest::call_path).and_then(|path| Row::of(&path));
     connection.request.is_rest = resource.is_some();
-    connection.request.methods = row.map_or("", |row| row.methods(None));
+    connection.request.methods = match row {
+        Some(row) => row.methods(None),
+        None if path.is_some_and(is_page) => http::READ_METHODS,
+        None => "",
+    };
     let Some((mut head, length)) = http::parse_head(bytes)? else { return Ok(None) };
     strip_prefix(&mut head, prefix);
     if row.is_some_and(|row| !is_one_of(head.method, row.methods(None))) {
@@ -180,6 +190,11 @@ fn is_one_of(method: Method, methods: &str) -> bool {
         Method::Post => methods.contains("POST"),
         Method::Options => true,
     }
+}
+
+/// Returns true for a path that is only read, and is not a call.
+fn is_page(path: &str) -> bool {
+    matches!(path, METRICS | HEALTH) || ConsoleFile::find(path).is_some()
 }
 
 /// Returns true for the path of a call, in either form.
@@ -256,8 +271,9 @@ fn route(head: &Head<'_>) -> Result<Route, Rejection> {
             }
             Ok(Route::Call { is_post })
         }
-        (Method::Get | Method::Head, "/healthz") => health_level(head.query).map(Route::Health),
+        (Method::Get | Method::Head, HEALTH) => health_level(head.query).map(Route::Health),
         (Method::Get | Method::Head, METRICS) => Ok(Route::Metrics),
+        (_, path) if is_page(path) => Err(rest::METHOD),
         _ => Err(Rejection::NOT_FOUND),
     }
 }
@@ -358,12 +374,13 @@ fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut 
         return;
     }
     let caller = connection.caller(Form::Http, may_change, true, cx);
+    let unix_s = cx.platform.unix_s();
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
     let outcome = api::handle(call, &caller, api);
     if connection.request.is_stream && matches!(outcome, Outcome::Valid) {
         return stream::begin(connection, call.session, cx);
     }
-    match reply(connection, outcome, cx.reply, cx.http, cx.now) {
+    match reply(connection, outcome, cx.reply, cx.http, unix_s, cx.now) {
         Reply::Sent => {}
         Reply::AtCapacity => reject_at_capacity(connection, cx.api, cx.http, cx.now),
         Reply::Pending => {
@@ -410,6 +427,7 @@ pub(super) fn reply(
     outcome: Outcome<'_>,
     buffer: &mut [u8],
     config: &HttpConfig,
+    unix_s: u64,
     now: Duration,
 ) -> Reply {
     match outcome {
@@ -430,18 +448,32 @@ pub(super) fn reply(
                 (_, true) => (200, MediaType::Json),
                 (_, false) => (encode::http_status(outcome), media_type(outcome)),
             };
+            let after = retry_after(outcome, unix_s).and_then(|seconds| seconds.try_into().ok());
             let path = [http::split_url(&config.public_url).1, rest::PREFIX];
             let is_secure = config.tls || config.public_url.starts_with("https:");
             let cookie = session_cookie(outcome).filter(|_| is_rest);
             let cookie = cookie.map(|session| Cookie { name: rest::COOKIE, session, path, is_secure });
             match position.and_then(|position| buffer.get(position)) {
                 Some(body) => respond(connection, config, now, |room, to| {
+                    let to = Recipient { retry_after_s: after.unwrap_or(to.retry_after_s), ..to };
                     http::write_call(room, status, media_type, cookie, body, to).ok()
                 }),
                 None => fail(connection, "an error is longer than the reply buffer", config, now),
             }
             Reply::Sent
         }
+    }
+}
+
+/// Seconds until a call may succeed that is refused now, if they are known: to the end of the block after wrong
+/// passwords, or to the next write of a user.
+fn retry_after(outcome: &Outcome<'_>, unix_s: u64) -> Option<u64> {
+    match outcome {
+        Outcome::Failed(Failure::LoginRefused { until_s, .. } | Failure::Blocked { until_s }) => {
+            Some(until_s.saturating_sub(unix_s))
+        }
+        Outcome::Failed(Failure::Failed { result: EDQUOT, .. }) => Some(api::USER_WRITE_PAUSE.as_secs()),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pushes that one socket has not received yet.
 
-use crate::service::ServiceId;
+use crate::service::{ServiceId, Supervisor};
 
 /// Pushes that one socket has not received yet.
 #[derive(Debug, Default)]
@@ -18,6 +18,16 @@ pub(super) struct PendingPushes {
 }
 
 impl PendingPushes {
+    /// Adds the state of every service and check, and the events of every service that has any.
+    pub(super) fn add_all(&mut self, services: &Supervisor) {
+        let all = services.table().iter().map(|(service, _)| service.index());
+        self.services = all.fold(0, |mask, index| mask | 1 << index);
+        let has_events = |service: &ServiceId| services.events(*service).next().is_some();
+        let all = services.table().iter().map(|(service, _)| service).filter(has_events);
+        self.events = all.fold(0, |mask, service| mask | 1 << service.index());
+        self.checks = services.checks().fold(0, |mask, (check, ..)| mask | 1 << check.index());
+    }
+
     /// Forgets the changes that were not sent: the socket is not bound any more.
     pub(super) fn clear(&mut self) {
         self.services = 0;

@@ -4,11 +4,13 @@ use core::time::Duration;
 
 use heapless::{String, Vec};
 
+use super::machine::Connection;
 use super::server::{Server, wake};
 use super::{push, websocket};
 use crate::api::{Platform, Trial, audit};
 use crate::call::{Completion, Identity, Work};
 use crate::config::{ConfigError, ConfigOrigin, NOTICE_BYTES, Update};
+use crate::friendcore::reply;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, USERS};
 use crate::service::ServiceTable;
 use crate::session::{SessionKey, Tokens, User, UserId, Users};
@@ -62,13 +64,32 @@ impl Server {
         for user in changed.collect::<Vec<UserId, USERS>>() {
             self.api.accounts.end_sessions(user, kept);
         }
+        let has_same = |user: &User| {
+            let later = users.find(&user.name).and_then(|id| users.get(id));
+            later.is_some_and(|later| later.level == user.level && later.services == user.services)
+        };
+        let others = self.api.accounts.users.iter().filter(|(_, user)| !has_same(user));
+        let others: Vec<UserId, USERS> = others.map(|(id, _)| id).collect();
         let ids = self.api.accounts.users.replace(users);
         tokens.renumber(&ids);
         if !self.api.accounts.tokens.has_same(&tokens) {
             self.unbind_where("tokens changed", now, &|identity, _| matches!(identity, Identity::Token(..)));
             self.api.accounts.tokens = tokens;
         }
+        self.notify_rights(&others, now);
         self.process_changes(now, platform);
+    }
+
+    /// Notifies the sockets of users whose rights are others now. The state of all that they may see follows.
+    fn notify_rights(&mut self, users: &[UserId], now: Duration) {
+        let is_one =
+            |slot: &Connection| slot.auth.bound.is_some_and(|identity| users.contains(&identity.user()));
+        for slot in self.slots.iter_mut().filter(|slot| slot.closing.is_open() && is_one(slot)) {
+            slot.pushes.add_all(&self.api.services);
+            slot.put_answer(|out| reply::notice(out, "rights changed"));
+            slot.track_stall(now);
+            wake(&mut self.wakes, slot.place.id);
+        }
     }
 
     /// Writes to the audit trail what later settings change of each user.

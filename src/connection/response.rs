@@ -10,7 +10,8 @@ use crate::internal_error;
 use crate::limits::SEND_BYTES;
 use crate::ws::SendBufferFull;
 
-/// Value of `retry-after` for a client that was rejected at capacity, in seconds.
+/// Value of `retry-after` unless the outcome of a call has another one, in seconds: of a client that was rejected at
+/// capacity, say.
 const RETRY_AFTER_S: u32 = 5;
 
 /// Longest body of the response to a call.
@@ -35,9 +36,7 @@ pub(super) fn fail(connection: &mut Connection, state: &'static str, config: &Ht
 
 /// Rejects the request of this connection.
 pub(super) fn reject(connection: &mut Connection, rejection: &Rejection, config: &HttpConfig, now: Duration) {
-    respond(connection, config, now, |room, to| {
-        http::write_rejection(room, rejection, RETRY_AFTER_S, to).ok()
-    });
+    respond(connection, config, now, |room, to| http::write_rejection(room, rejection, to).ok());
 }
 
 /// Sends the one response of this connection, and ends it.
@@ -57,10 +56,15 @@ pub(super) fn put(
     config: &HttpConfig,
     write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
 ) -> Result<(), SendBufferFull> {
-    connection.receive.clear();
     let Request { head_only, origin, is_rest, methods, .. } = connection.request;
-    let origin = origin.and_then(|position| config.allowed().nth(position.into()));
+    // A request is refused before the page that it is from is checked, if its head is malformed.
+    let origin = origin
+        .map(usize::from)
+        .or_else(|| http::find_origin(connection.receive.filled(), config.allowed()))
+        .and_then(|position| config.allowed().nth(position));
+    connection.receive.clear();
     let origin = origin.map(http::without_default_port);
-    let to = Recipient { head_only, origin, reads_problems: is_rest, methods };
+    let (reads_problems, retry_after_s) = (is_rest, RETRY_AFTER_S);
+    let to = Recipient { head_only, origin, reads_problems, methods, retry_after_s };
     connection.send.raw(|room| write(room, to))
 }

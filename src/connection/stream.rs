@@ -3,7 +3,6 @@
 use super::machine::{Connection, Context, Finish};
 use super::response::{put, reject_at_capacity};
 use crate::http::write_stream_head;
-use crate::service::ServiceId;
 use crate::ws::{SendBufferFull, Socket};
 
 /// Begins the stream for this valid session, with the state of every service and check that its user may see. A client
@@ -24,11 +23,5 @@ pub(super) fn begin(connection: &mut Connection, session: Option<&str>, cx: &mut
     connection.auth.bound = Some(identity);
     connection.auth.authenticate(identity, &cx.api.accounts);
     connection.socket = Some(Socket::stream(cx.now));
-    let services = cx.api.services.table().iter().map(|(service, _)| service.index());
-    connection.pushes.services = services.fold(0, |services, index| services | 1 << index);
-    let has_events = |service: &ServiceId| cx.api.services.events(*service).next().is_some();
-    let services = cx.api.services.table().iter().map(|(service, _)| service).filter(has_events);
-    connection.pushes.events = services.fold(0, |events, service| events | 1 << service.index());
-    let checks = cx.api.services.checks().map(|(check, ..)| check.index());
-    connection.pushes.checks = checks.fold(0, |checks, index| checks | 1 << index);
+    connection.pushes.add_all(&cx.api.services);
 }

@@ -15,6 +15,7 @@ mod operations;
 mod pairing;
 mod passwords;
 mod pushes;
+mod refusals;
 mod reload;
 mod rights;
 mod service_log;

@@ -76,6 +76,7 @@ link.onpush = (type, data) => {
   if (type === "service-change") handleChange(data);
   else if (type === "service-events") readStatus(data.service);
   else if (type === "service-log") view.handleLog?.(data);
+  else if (data === "rights changed") readServices().catch(report);
   else if (type === "server-notice") {
     notices.add(data);
     showNotices();

@@ -12,6 +12,7 @@ use super::help;
 use super::pin::{Fingerprint, parse_fingerprint};
 use crate::api::{CALLS, Handler};
 use crate::call::LogSource;
+use crate::log::Level;
 use crate::suggest::nearest;
 
 /// Command with its operands checked.
@@ -217,6 +218,12 @@ impl Given {
             source: source("audit", LogSource::Audit).or(source("earlier", LogSource::Files)),
             raw: self.value("raw"),
         };
+        if let Some(level) = &options.level
+            && Level::from_name(level).is_none()
+        {
+            let levels = Level::ALL.map(Level::name).join(", ");
+            return Err(usage(format!("--level: '{level}' is none of {levels}")));
+        }
         if options.source.is_some() && (options.follow || options.level.is_some()) {
             return Err(usage("--earlier and --audit print files: without --follow and --level"));
         }

@@ -2,7 +2,7 @@
 
 use super::client::{Invocation, connect, post, session};
 use super::env::Env;
-use super::failure::{Failure, USAGE};
+use super::failure::{Failure, UNKNOWN};
 use super::output::{sanitize, sanitize_lines};
 use super::values::LIBRARY;
 use crate::api::{CALLS, Row, calls::NAME};
@@ -54,7 +54,7 @@ fn check(path: &str) -> Result<(), Failure> {
         Some(near) => format!("did you mean '{}'?", sanitize(near)),
         None => "`friendlet ctl complete-calls` prints all paths".to_owned(),
     };
-    Err(Failure::new(USAGE, format!("no call has the path '{}'; {hint}", sanitize(path))))
+    Err(Failure::new(UNKNOWN, format!("no call has the path '{}'; {hint}", sanitize(path))))
 }
 
 /// Paths of all calls, with this name of a service or without any.
@@ -96,7 +96,7 @@ mod tests {
             ("", "complete-calls"),
         ] {
             let failure = check(path).unwrap_err();
-            assert_eq!(failure.code, USAGE);
+            assert_eq!(failure.code, UNKNOWN);
             assert!(failure.text.ends_with(hint) || path.is_empty(), "{}", failure.text);
         }
     }

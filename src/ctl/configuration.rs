@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::client::{Invocation, connect, session};
 use super::difference::difference;
 use super::env::Env;
 use super::failure::{FAILED, Failure, UNAVAILABLE, USAGE};
+use super::http::encode;
 use super::link::Link;
 use super::output::{sanitize, sanitize_lines};
 use super::pin::parse_fingerprint;
@@ -84,18 +86,31 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, text));
     }
     let before = read_text(&mut connect(invocation, env)?, "false", false, env)?;
-    let draft = env.state()?.write_draft(&before)?;
+    let draft = env.state()?.path_of(&format!("{}.toml", encode(&invocation.url.to_string())));
+    if !(draft.exists() && continues(&draft, env)?) {
+        env.state()?.write_draft(&draft, &before)?;
+    }
     let editor = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| std::env::var(name).ok());
     let editor = editor.into_iter().find(|editor| !editor.is_empty()).unwrap_or_else(|| "vi".to_owned());
     let mut command = Command::new("/bin/sh");
     command.argument("sh").argument("-c").argument(format!("{editor} \"$0\"")).argument(&draft);
     let exit = command.inherit_variables().start(Surroundings::Inherited).and_then(wait);
-    if !exit.is_ok_and(|exit| exit == Some(Exit::Code(0))) {
-        let text =
-            format!("the editor '{editor}' failed: nothing was changed; the draft is {}", draft.display());
+    let after = read_file(&draft.display().to_string())?;
+    let exit = exit.ok().flatten();
+    if exit != Some(Exit::Code(0)) {
+        let why = match exit {
+            // That of a shell.
+            Some(Exit::Code(127)) => "is not there: set EDITOR",
+            _ => "failed",
+        };
+        let mut text = format!("the editor '{editor}' {why}; nothing was changed");
+        if after == before {
+            let _ = fs::remove_file(&draft);
+        } else {
+            text += &format!("; the draft is {}", draft.display());
+        }
         return Err(Failure::new(FAILED, text));
     }
-    let after = read_file(&draft.display().to_string())?;
     if after == before {
         env.print("nothing was changed\n")?;
     } else {
@@ -107,9 +122,20 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
             return Ok(code);
         }
     }
-    // A draft that is left behind is replaced by the next one.
+    // The next one asks about a draft that is left behind.
     let _ = fs::remove_file(&draft);
     Ok(0)
+}
+
+/// Asks whether a draft that an earlier command has kept is edited on.
+fn continues(draft: &Path, env: &mut Env<'_>) -> Result<bool, Failure> {
+    let question =
+        format!("{} is a draft that was not put in force. Edit it on? [yes or no] ", draft.display());
+    match (env.ask)(&question, false).as_deref() {
+        Ok("yes" | "y") => Ok(true),
+        Ok("no" | "n") => Ok(false),
+        _ => Err(Failure::new(FAILED, "nothing was changed; the draft is kept")),
+    }
 }
 
 /// Text of a file; `-` is standard input.

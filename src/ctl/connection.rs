@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use rustls::{ClientConnection, StreamOwned};
 
 use super::env::Env;
 use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE, UNTRUSTED, UNUSABLE, USAGE};
-use super::output::sanitize;
+use super::output::{reader_has_gone, sanitize};
 use super::pin::{Fingerprint, OwnCertificate, Pin, Presented, hex, parse_fingerprint};
+use super::servers::DEVICES;
 use super::state::{KNOWN_SERVERS, StateDir};
 use super::url::Url;
 
@@ -47,6 +49,19 @@ impl Stream {
             Self::Local(socket) => socket.set_read_timeout(Some(timeout)),
             Self::Tls(stream) => stream.sock.set_read_timeout(Some(timeout)),
         }
+    }
+
+    /// Waits for more bytes of the server, for as long as it may be silent. Returns true when the reader of standard output
+    /// has gone.
+    pub(super) fn wait(&self) -> io::Result<bool> {
+        let socket = match self {
+            Self::Plain(socket) => socket.as_fd(),
+            Self::Local(socket) => socket.as_fd(),
+            Self::Tls(stream) if stream.conn.wants_read() => stream.sock.as_fd(),
+            // Bytes were received that are not read yet.
+            Self::Tls(_) => return Ok(false),
+        };
+        reader_has_gone(Some(socket), IDLE_TIMEOUT)
     }
 
     /// Lets the server be silent for as long as between two pings.
@@ -232,7 +247,7 @@ fn connect_tls(
         if let Err(error) = stream.conn.complete_io(&mut stream.sock) {
             return Err(match (pin.presented(), expected) {
                 (Some(presented), Some(expected)) if !presented.has(&expected) => {
-                    key_changed(url, &presented, &expected, demanded.is_some(), state)
+                    key_changed(url, &presented, &expected, demanded.is_some(), state, env)
                 }
                 _ => unavailable(&explain(&error)),
             });
@@ -311,9 +326,16 @@ fn key_changed(
     expected: &Fingerprint,
     demanded: bool,
     state: &StateDir,
+    env: &Env<'_>,
 ) -> Failure {
     let advice = if demanded {
-        "It is not the one demanded; compare --fingerprint with the fingerprint of the server.".to_owned()
+        let file = env.configuration.as_ref().map_or_else(
+            |_| String::new(),
+            |directory| format!(" or in {}", directory.path_of(DEVICES).display()),
+        );
+        format!(
+            "It is not the one demanded; compare that of --fingerprint{file} with the fingerprint of the server."
+        )
     } else {
         format!(
             "The connection may be intercepted, or the server has a new key: its owner replaced it, or its state was lost.\nNothing was sent. Compare the fingerprint with that of the server; if it is right, use --fingerprint once, or remove the line of {} from {}.",

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::time::Duration;
 
-use super::failure::{FAILED, Failure};
-use super::output::Terminal;
+use super::failure::{Failure, IO};
+use super::output::{Terminal, reader_has_gone};
 use super::state::StateDir;
 
 /// Reads a line of standard input after a prompt; without echo if the second argument is true.
@@ -44,10 +45,17 @@ impl Env<'_> {
     /// Writes a result of any bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(|error| match error.kind() {
-            // The reader has enough, such as `head`.
-            io::ErrorKind::BrokenPipe => Failure::new(0, ""),
-            _ => Failure::new(FAILED, format!("cannot write to standard output: {error}")),
+            io::ErrorKind::BrokenPipe => Failure::no_reader(),
+            _ => Failure::new(IO, format!("cannot write to standard output: {error}")),
         })
+    }
+
+    /// Pauses a command without an end, unless the reader of its results has gone.
+    pub(super) fn pause(&self, pause: Duration) -> Result<(), Failure> {
+        match reader_has_gone(None, pause) {
+            Ok(true) => Err(Failure::no_reader()),
+            _ => Ok(()),
+        }
     }
 
     /// Writes a line to standard error.

@@ -14,6 +14,8 @@ pub(super) const USAGE: u8 = 64;
 pub(super) const UNUSABLE: u8 = 65;
 /// Server not reached, or at capacity (`EX_UNAVAILABLE`).
 pub(super) const UNAVAILABLE: u8 = 69;
+/// Standard output cannot be written (`EX_IOERR`).
+pub(super) const IO: u8 = 74;
 /// Another certificate than expected (`EX_PROTOCOL`).
 pub(super) const UNTRUSTED: u8 = 76;
 /// Not logged in, or permission denied (`EX_NOPERM`).
@@ -42,6 +44,11 @@ impl Failure {
     #[inline(never)]
     pub(super) fn of_number(code: u8, text: String, number: i32) -> Self {
         Self(Box::new(Details { code, text, number }))
+    }
+
+    /// End of a command whose reader has enough, such as `head`.
+    pub(super) fn no_reader() -> Self {
+        Self::new(0, "")
     }
 
     /// The same failure in other words.

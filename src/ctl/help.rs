@@ -42,7 +42,8 @@ commands
     --seconds N         time to confirm, up to a minute
     --no-confirm        leave it to `configuration confirm`
   edit                  open the configuration file in force in $VISUAL or $EDITOR; what was
-                        saved is then put in force as by `configuration set`
+                        saved is then put in force as by `configuration set`; a draft
+                        that was not put in force is kept for the next `edit`
   upgrade               let the program that is at the path of friendlet by now take over,
                         if it can: services run on, connections end
   mark-good             confirm the running slot, where the configuration file wants that of
@@ -100,9 +101,9 @@ comes first. The fingerprint of the server's public key is remembered when it is
 on a terminal after a question, and required from then on.
 
 exit codes: 0 success, 1 call failed, 3 service not running, 4 no such service, command or
-call, 64 command line error, 65 file of --cert or --key not usable, 69 server not reached, 76
-another public key than expected, 77 not logged in or permission denied; of several services
-or servers the highest
+call, 64 command line error, 65 file of --cert or --key not usable, 69 server not reached,
+74 output not written, 76 another public key than expected, 77 not logged in or permission
+denied; of several services or servers the highest
 ";
 
 /// Name and operands of each command.

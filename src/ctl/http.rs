@@ -100,7 +100,8 @@ pub(super) fn upgrade(mut stream: Stream, url: &Url, session: &str) -> Result<Cl
     ClientSocket::new(stream, &response.body).map_err(|error| lost(&error))
 }
 
-fn encode(text: &str) -> String {
+/// Percent-encodes a text.
+pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::new();
     for b in text.bytes() {
         if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 
+use super::connection::explain;
 use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::output::sanitize;
 use super::reply::{no_session, parse_reply};
@@ -80,6 +81,11 @@ impl Link {
         }
     }
 
+    /// Lets waits end when the reader of standard output has gone.
+    pub(super) fn end_with_output(&mut self) {
+        self.socket.ends_with_output = true;
+    }
+
     /// Waits for the next message; chunks are assembled.
     pub(super) fn next(&mut self) -> Result<String, Failure> {
         match self.unread.pop_front() {
@@ -114,6 +120,7 @@ impl Link {
                 }
                 Ok(Incoming::Close(code, reason)) => return Err(closed(code, &sanitize(&reason))),
                 Ok(Incoming::Control) => {}
+                Ok(Incoming::NoReader) => return Err(Failure::no_reader()),
                 Err(error) => return Err(lost(&error)),
             }
         }
@@ -242,7 +249,7 @@ fn lost(error: &io::Error) -> Failure {
     let why = if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
         "the server sent nothing for too long".to_owned()
     } else {
-        format!("connection lost: {}", sanitize(&error.to_string()))
+        format!("connection lost: {}", explain(error))
     };
     Failure::new(UNAVAILABLE, why)
 }

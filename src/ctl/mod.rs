@@ -138,7 +138,7 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
         _ => false,
     };
     if is_endless || session.is_some() || env.session.is_some() || fingerprint.is_some() {
-        let text = "`watch`, --follow, a session and --fingerprint are for one server; there are several";
+        let text = "`watch`, --follow, --session, FRIENDLET_SESSION and --fingerprint are for one server; there are several";
         return Err(arguments::usage(text));
     }
     let width = servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0);

@@ -1,8 +1,14 @@
 //! Text for the terminal.
 
 use std::io::{self, IsTerminal as _};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::termios::tcgetwinsize;
+
+use crate::log::is_harmful;
 
 /// Terminal of standard output.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +35,21 @@ impl Terminal {
     pub(super) fn narrower(self, width: usize) -> Self {
         Self { width: self.width.saturating_sub(width), ..self }
     }
+}
+
+/// Waits for bytes of a socket, or for the time alone. Returns true at once when the reader of standard output has gone.
+pub(super) fn reader_has_gone(socket: Option<BorrowedFd<'_>>, time: Duration) -> io::Result<bool> {
+    let output = io::stdout();
+    // Of standard output, the ends are reported alone.
+    let mut descriptors = vec![PollFd::new(&output, PollFlags::empty())];
+    descriptors.extend(socket.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
+    let time = Timespec::try_from(time).map_err(io::Error::other)?;
+    let ready = retry_on_intr(|| poll(&mut descriptors, Some(&time)))?;
+    if ready == 0 && socket.is_some() {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let ends = PollFlags::ERR | PollFlags::HUP;
+    Ok(descriptors.first().is_some_and(|output| output.revents().intersects(ends)))
 }
 
 /// Head of the column whose words have a colour.
@@ -120,14 +141,14 @@ pub(super) fn pad(text: &mut String, cell: &str, width: usize) {
     text.extend(core::iter::repeat_n(' ', missing + 2));
 }
 
-/// Replaces the control characters of a text from the server, so that it cannot control the terminal.
+/// Replaces the [harmful](is_harmful) characters of a text from the server, so that it cannot control the terminal.
 pub(super) fn sanitize(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+    text.replace(is_harmful, "\u{FFFD}")
 }
 
-/// Replaces control characters as [`sanitize`] does, but keeps line ends and tabs.
+/// Replaces them as [`sanitize`] does, but keeps line ends and tabs.
 pub(super) fn sanitize_lines(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{FFFD}' } else { c }).collect()
+    text.replace(|c| is_harmful(c) && !matches!(c, '\n' | '\t'), "\u{FFFD}")
 }
 
 /// Formats a number of seconds in its two largest units.
@@ -192,6 +213,8 @@ mod tests {
     fn control_characters_are_replaced() {
         assert_eq!(sanitize("a\x1b[2J\nb\u{9b}é"), "a\u{FFFD}[2J\u{FFFD}b\u{FFFD}é");
         assert_eq!(sanitize_lines("a\x1b\n\tb\r"), "a\u{FFFD}\n\tb\u{FFFD}");
+        assert_eq!(sanitize("gpj\u{202E}.exe"), "gpj\u{FFFD}.exe");
+        assert_eq!(sanitize_lines("a\u{2066}\n"), "a\u{FFFD}\n");
     }
 
     #[test]

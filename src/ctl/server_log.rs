@@ -132,7 +132,7 @@ impl Reader<'_> {
             // A reply has a limit: records that are there already are requested at once.
             match (page.records.is_empty(), options.follow) {
                 (false, _) => {}
-                (true, true) => sleep(LOG_FOLLOW_STEP),
+                (true, true) => env.pause(LOG_FOLLOW_STEP)?,
                 (true, false) => return Ok(0),
             }
         }

@@ -11,7 +11,7 @@ use super::url::Url;
 use crate::suggest::nearest;
 
 /// File with lines `NAME URL [FINGERPRINT]`.
-const DEVICES: &str = "devices";
+pub(super) const DEVICES: &str = "devices";
 
 /// Server of a command.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! `logs`: output of a service.
 
 use std::io::Write as _;
-use std::thread;
 
 use super::LOG_FOLLOW_STEP;
 use super::arguments::LogOptions;
@@ -62,7 +61,7 @@ pub(super) fn run(
         }
         // A reply has a limit: output that is there already is requested at once.
         if !has_output {
-            thread::sleep(LOG_FOLLOW_STEP);
+            env.pause(LOG_FOLLOW_STEP)?;
         }
     }
     Ok(worst)

@@ -102,11 +102,16 @@ fn settled(link: &mut Link, name: &str, is_to_run: bool) -> Result<String, Failu
             return Ok(content);
         }
         let has_failed = is_to_run && matches!(state.as_str(), "failed" | "stopped");
-        if has_failed || Instant::now() >= deadline {
-            let still = if has_failed { "" } else { "still " };
-            let (reason, name) = (sanitize(&text("Reason")), sanitize(name));
-            let text = format!("{name}: {still}{state}: {reason}; see `friendlet ctl logs {name}`");
-            return Err(Failure::new(FAILED, text));
+        let late = text("Late");
+        let is_late = is_to_run && state == "started" && !late.is_empty();
+        if has_failed || is_late || Instant::now() >= deadline {
+            let why = match (text("Reason").as_str(), is_late) {
+                (_, true) => format!("not ready within {late} s"),
+                (reason, _) if has_failed => format!("{state}: {reason}"),
+                _ => format!("still {}", Raw::parse(&content).map_or(state, shown_state)),
+            };
+            let (why, name) = (sanitize(&why), sanitize(name));
+            return Err(Failure::new(FAILED, format!("{name}: {why}; see `friendlet ctl logs {name}`")));
         }
         sleep(SETTLE_STEP);
     }

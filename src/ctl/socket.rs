@@ -22,6 +22,8 @@ pub(super) enum Incoming {
     Control,
     /// Close frame, which is answered, with its code and reason.
     Close(Option<u16>, String),
+    /// None: the reader of standard output has gone.
+    NoReader,
 }
 
 /// A WebSocket after its upgrade.
@@ -32,6 +34,8 @@ pub(super) struct ClientSocket {
     assembler: Assembler,
     /// A close frame was sent.
     closing: bool,
+    /// Waits end when the reader of standard output has gone.
+    pub(super) ends_with_output: bool,
 }
 
 impl ClientSocket {
@@ -41,7 +45,8 @@ impl ClientSocket {
         let space = received.space().get_mut(..bytes.len());
         space.ok_or(io::ErrorKind::FileTooLarge)?.copy_from_slice(bytes);
         received.commit(bytes.len());
-        Ok(Self { stream, received, assembler: Assembler::new(LIMITS), closing: false })
+        let assembler = Assembler::new(LIMITS);
+        Ok(Self { stream, received, assembler, closing: false, ends_with_output: false })
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -94,6 +99,7 @@ impl ClientSocket {
             };
             let bytes = |range| self.received.filled().get(range).unwrap_or_default();
             match event {
+                Event::More if self.ends_with_output && self.stream.wait()? => return Ok(Incoming::NoReader),
                 Event::More => {
                     let read = self.stream.read(self.received.space())?;
                     if read == 0 {

@@ -12,8 +12,6 @@ use super::failure::{FAILED, Failure};
 
 /// Fingerprints of public keys by `HOST:PORT`; of certificates, in lines of earlier versions.
 pub(super) const KNOWN_SERVERS: &str = "known_servers";
-/// Configuration file of a server in an editor.
-const DRAFT: &str = "friendlet.toml";
 /// Session ids by address.
 pub(super) const SESSIONS: &str = "ctl_sessions";
 
@@ -80,11 +78,9 @@ impl StateDir {
         self.replace(&path, &text).map_err(|error| failure("write", &path, &error))
     }
 
-    /// Writes a file for an editor and returns its path.
-    pub(super) fn write_draft(&self, text: &str) -> Result<PathBuf, Failure> {
-        let path = self.path_of(DRAFT);
-        self.replace(&path, text).map_err(|error| failure("write", &path, &error))?;
-        Ok(path)
+    /// Writes a file for an editor.
+    pub(super) fn write_draft(&self, path: &Path, text: &str) -> Result<(), Failure> {
+        self.replace(path, text).map_err(|error| failure("write", path, &error))
     }
 
     fn replace(&self, path: &Path, text: &str) -> io::Result<()> {

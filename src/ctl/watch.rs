@@ -73,6 +73,7 @@ impl Watch<'_> {
             return Err(Failure::new(UNKNOWN, text));
         }
         link.wait_bound()?;
+        link.end_with_output();
         let before = core::mem::replace(&mut self.states, states);
         let mut lines = String::new();
         for row in self.states.iter().filter(|now| !before.contains(now)) {

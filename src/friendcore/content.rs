@@ -14,12 +14,12 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 pub(crate) use self::services::put_details as service_details;
 use super::Form;
 use super::failure::{self, SEPARATE};
-use super::lines::put_lines;
+use super::lines::{Harmless, put_lines};
 use crate::call::{
     BoardStatus, CommandOutput, ConfigurationPage, LogPage, Login, OperationList, OperationState, Outcome,
     Reloaded, ServiceLog, SessionList, SlotState, Unconfirmed,
 };
-use crate::json::{self, Full, Lossy, Writer};
+use crate::json::{self, Full, Writer};
 
 /// Kind of the content of an outcome.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -154,12 +154,12 @@ fn shorten<'b>(
     }
 }
 
-/// Writes the exit of a command and its output as text. Bytes that are not UTF-8 become U+FFFD.
+/// Writes the exit of a command and its output as text.
 fn command_output(out: &mut Writer<'_>, command: &CommandOutput<'_>) -> Result<(), Full> {
     out.put(r#"{ "Status": "ok", "Exit": "#)?;
     out.put_string(command.exit)?;
     out.put(r#", "Output": "#)?;
-    out.put_string(Lossy(command.output))?;
+    out.put_string(Harmless(command.output))?;
     out.put(if command.is_cut { r#", "Cut": true}"# } else { "}" })
 }
 

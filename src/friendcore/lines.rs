@@ -3,6 +3,7 @@
 use core::fmt::{self, Write as _};
 
 use crate::json::{Full, Writer};
+use crate::log::is_harmful;
 
 /// Writes lines of output as JSON strings, separated by commas.
 pub(super) fn put_lines(out: &mut Writer<'_>, output: &[u8]) -> Result<(), Full> {
@@ -15,17 +16,16 @@ pub(super) fn put_lines(out: &mut Writer<'_>, output: &[u8]) -> Result<(), Full>
     Ok(())
 }
 
-/// Line of output that cannot control a terminal or hide text: control characters except tabs, and
-/// Unicode's bidirectional controls, become U+FFFD.
-struct Harmless<'a>(&'a [u8]);
+/// Output of a program that cannot control a terminal or hide text: [harmful](is_harmful) characters except tabs and
+/// ends of lines, and bytes that are not UTF-8, become U+FFFD.
+pub(super) struct Harmless<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Harmless<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
-                let is_harmful = (character.is_control() && character != '\t')
-                    || matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-                f.write_char(if is_harmful { char::REPLACEMENT_CHARACTER } else { character })?;
+                let is_kept = matches!(character, '\t' | '\n') || !is_harmful(character);
+                f.write_char(if is_kept { character } else { char::REPLACEMENT_CHARACTER })?;
             }
             if !chunk.invalid().is_empty() {
                 f.write_char(char::REPLACEMENT_CHARACTER)?;

@@ -367,8 +367,7 @@ mod tests {
             written(|out| service_events(out, "hello", events.iter())),
             concat!(
                 r#"{"type":"msg","data":{"type":"service-events","data":{"service":"hello","events":"#,
-                r#"[{"key":"door","value":"open"},{"key":"lamp","value":"\""#,
-                "\u{9b}<b>\"}]}}}"
+                r#"[{"key":"door","value":"open"},{"key":"lamp","value":"\" <b>"}]}}}"#
             )
         );
         let log = ServiceLog { from: 7, next: 13, lost: 2, output: b"a\n\x1b\xff\n" };

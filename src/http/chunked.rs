@@ -20,7 +20,7 @@ pub struct Chunks {
     pub is_whole: bool,
 }
 
-const TOO_LARGE: Rejection = Rejection::new(413, "the body is too large; a call's form is short");
+const TOO_LARGE: Rejection = Rejection::new(413, "the body is too large; a call is short");
 const MALFORMED: Rejection = Rejection::new(400, "the chunked body is malformed");
 
 /// Decodes the whole chunks at the front of `bytes`. `before` is the length of the data that earlier calls decoded.

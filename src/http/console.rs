@@ -83,7 +83,7 @@ pub fn write_console(
         ConsoleUse::Known => (304, true),
         ConsoleUse::Compressed => (200, to.head_only),
         ConsoleUse::Plain if file.path == "/" => return write_plain_page(out, to),
-        ConsoleUse::Plain => return write_rejection(out, &UNREADABLE, 0, to),
+        ConsoleUse::Plain => return write_rejection(out, &UNREADABLE, to),
     };
     let mut writer = ResponseWriter::new(out);
     writer.head_for_cache(status, file.media_type, Some(file.gzip.len()), "no-cache", to)?;
@@ -98,10 +98,13 @@ pub fn write_console(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ORIGIN_BYTES;
 
     fn head(file: &ConsoleFile, mode: ConsoleUse) -> (String, Vec<u8>) {
         let mut out = vec![0; SEND_BYTES - SEND_RESERVE_BYTES];
-        let used = write_console(&mut out, file, mode, Recipient::default()).unwrap();
+        let origin = "a".repeat(ORIGIN_BYTES);
+        let to = Recipient { origin: Some(&origin), ..Recipient::default() };
+        let used = write_console(&mut out, file, mode, to).unwrap();
         let end = out.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         (String::from_utf8(out[..end].to_vec()).unwrap(), out[end..used].to_vec())
     }

@@ -81,12 +81,21 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<(), Rejection> {
     let Some(value) = content_type else {
         return Ok(());
     };
-    let essence = value.split(';').next().unwrap_or(value).trim_ascii();
-    if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if is_type(value, "application/x-www-form-urlencoded") {
         Ok(())
     } else {
-        Err(Rejection::new(415, "send a call's values as application/x-www-form-urlencoded"))
+        Err(Rejection::new(415, "send a call's values as application/x-www-form-urlencoded, in UTF-8"))
     }
+}
+
+/// Returns true if a content type is this one and names no other character set than UTF-8 (RFC 9110, 8.3).
+pub fn is_type(content_type: &str, essence: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim_ascii);
+    let is_utf_8 = |parameter: &str| {
+        let (name, value) = parameter.split_once('=').unwrap_or_default();
+        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    };
+    parts.next().is_some_and(|first| first.eq_ignore_ascii_case(essence)) && parts.all(is_utf_8)
 }
 
 /// Removes the bytes before the first `separator` from the front, with the separator, and returns them.
@@ -190,7 +199,8 @@ mod tests {
     fn content_type() {
         assert_eq!(check_content_type(None), Ok(()));
         assert_eq!(check_content_type(Some("Application/x-www-form-urlencoded ; charset=UTF-8")), Ok(()));
-        for other in ["multipart/form-data; boundary=x", "application/json", ""] {
+        let latin = "application/x-www-form-urlencoded; charset=latin1";
+        for other in ["multipart/form-data; boundary=x", "application/json", "", latin] {
             assert_eq!(check_content_type(Some(other)).map_err(|r| r.status), Err(415), "{other}");
         }
     }

@@ -193,7 +193,7 @@ pub fn is_head(bytes: &[u8]) -> bool {
 }
 
 /// The bytes after the empty line that may precede a request.
-fn without_empty_line(bytes: &[u8]) -> &[u8] {
+pub(super) fn without_empty_line(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n")).unwrap_or(bytes)
 }
 
@@ -397,7 +397,7 @@ fn body_length(value: &str) -> Result<usize, Rejection> {
     // A number that overflows is too large, too.
     match value.parse() {
         Ok(length) if length <= limits::BODY_BYTES => Ok(length),
-        _ => Err(Rejection::new(413, "the body is too large; a call's form is short")),
+        _ => Err(Rejection::new(413, "the body is too large; a call is short")),
     }
 }
 

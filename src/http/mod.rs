@@ -20,13 +20,13 @@ mod upgrade;
 
 pub use chunked::{Chunks, decode_chunks};
 pub use console::{ConsoleFile, ConsoleUse, write_console};
-pub use form::{FormError, Pairs, check_content_type, decode_path};
+pub use form::{FormError, Pairs, check_content_type, decode_path, is_type};
 pub use head::{Head, Method, Rejection, UpgradeFields, is_head, parse_head};
-pub use origin::{check_origin, split_url, without_default_port};
+pub use origin::{check_origin, find_origin, split_url, without_default_port};
 pub use page::write_health;
 pub use response::{
-    CALL_HEAD_BYTES, CONTINUE, Cookie, MediaType, Recipient, ResponseTooLarge, phrase, write_call,
-    write_call_head, write_options, write_rejection, write_stream_head,
+    CALL_HEAD_BYTES, CONTINUE, Cookie, MediaType, READ_METHODS, Recipient, ResponseTooLarge, phrase,
+    write_call, write_call_head, write_options, write_rejection, write_stream_head,
 };
 pub use upgrade::{SUBPROTOCOL, Upgrade, accept_key, check_upgrade, write_switching};
 

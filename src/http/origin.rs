@@ -6,7 +6,7 @@
 
 use core::net::IpAddr;
 
-use super::head::split_host;
+use super::head::{split_host, without_empty_line};
 use super::{Head, Rejection};
 
 #[cfg(test)]
@@ -43,8 +43,7 @@ pub fn check_origin<'a>(
         return if head.is_cross_origin { Err(FOREIGN) } else { Ok(None) };
     };
     let parsed = split_origin(origin).ok_or(FOREIGN)?;
-    let mut origins = origins.into_iter();
-    let position = origins.position(|listed| split_origin(listed).is_some_and(|listed| same(listed, parsed)));
+    let position = position(parsed, origins);
     if position.is_some() {
         return Ok(position);
     }
@@ -58,6 +57,23 @@ pub fn check_origin<'a>(
         Some(_) => Err(NAMED),
         None => Err(FOREIGN),
     }
+}
+
+/// Returns the position of the origin of a request in `origins`, whatever else is wrong with its head: that of the first
+/// `Origin` whose line has ended. The page of an allowed origin may read why its request is refused.
+pub fn find_origin<'a>(head: &[u8], origins: impl IntoIterator<Item = &'a str>) -> Option<usize> {
+    let lines = without_empty_line(head).split_inclusive(|byte| *byte == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\n").map(<[u8]>::trim_ascii_end).unwrap_or_default());
+    let mut fields = lines
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| str::from_utf8(line).ok()?.split_once(':'));
+    let (_, origin) = fields.find(|(name, _)| name.eq_ignore_ascii_case("origin"))?;
+    position(split_origin(origin.trim_ascii())?, origins)
+}
+
+/// Position of an origin in a list.
+fn position<'a>(origin: Origin<'_>, origins: impl IntoIterator<Item = &'a str>) -> Option<usize> {
+    origins.into_iter().position(|listed| split_origin(listed).is_some_and(|listed| same(listed, origin)))
 }
 
 /// An origin as browsers send it: without the port of its scheme.

@@ -116,7 +116,7 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
         assert!(text.ends_with("\r\n\r\ncheck web is failing\n"), "{text}");
         assert!(problem(true).ends_with(
-            "content-length: 21\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n"
+            "content-length: 21\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\nretry-after: 0\r\n\r\n"
         ));
     }
 }

@@ -17,6 +17,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// Type of metrics (OpenMetrics 1.0).
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+/// Methods of a path that is only read.
+pub const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 /// Type of the body of a problem (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
 
@@ -46,6 +48,8 @@ pub struct Recipient<'a> {
     pub reads_problems: bool,
     /// Methods of the path; empty: every one that the server supports.
     pub methods: &'a str,
+    /// Seconds to wait after a 429 or 503.
+    pub retry_after_s: u32,
 }
 
 /// Session in a cookie that the browser keeps until it is closed and sends with requests of this server's pages alone
@@ -193,7 +197,11 @@ impl<'b> ResponseWriter<'b> {
             self.number_field("content-length", content_length)?;
         }
         self.field("cache-control", cache_control)?;
-        self.field("x-content-type-options", "nosniff")
+        self.field("x-content-type-options", "nosniff")?;
+        match status {
+            429 | 503 => self.number_field("retry-after", to.retry_after_s as usize),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the empty line and, unless `head_only`, the body; returns the length.
@@ -298,7 +306,7 @@ pub fn write_options(out: &mut [u8], to: Recipient<'_>) -> Result<usize, Respons
 
 /// Writes an error response: the reason as a line of plain text.
 ///
-/// 405 lists the methods, 426 the protocol, and 503 has `Retry-After: retry_after_s`.
+/// 405 lists the methods, 426 the protocol.
 ///
 /// # Errors
 ///
@@ -306,7 +314,6 @@ pub fn write_options(out: &mut [u8], to: Recipient<'_>) -> Result<usize, Respons
 pub fn write_rejection(
     out: &mut [u8],
     rejection: &Rejection,
-    retry_after_s: u32,
     to: Recipient<'_>,
 ) -> Result<usize, ResponseTooLarge> {
     let mut writer = ResponseWriter::new(out);
@@ -317,7 +324,9 @@ pub fn write_rejection(
         phrase(status),
         "\",\"status\":",
         digits_of(status, &mut digits),
-        ",\"detail\":\"",
+        ",\"code\":\"",
+        code(status),
+        "\",\"detail\":\"",
         reason,
         "\"}",
     ];
@@ -331,7 +340,6 @@ pub fn write_rejection(
             writer.field("upgrade", "websocket")?;
             writer.field("sec-websocket-version", "13")?;
         }
-        503 => writer.number_field("retry-after", retry_after_s as usize)?,
         _ => {}
     }
     writer.put(b"\r\n")?;
@@ -342,6 +350,18 @@ pub fn write_rejection(
 
 fn methods<'a>(to: Recipient<'a>) -> &'a str {
     if to.methods.is_empty() { METHODS } else { to.methods }
+}
+
+/// Name of a rejection for programs: where a call fails with the same status for the same reason, that of its failure.
+fn code(status: u16) -> &'static str {
+    match status {
+        403 => "not-allowed",
+        404 => "unknown-call",
+        405 => "wrong-method",
+        500 => "internal",
+        503 => "full",
+        _ => "bad-request",
+    }
 }
 
 /// The three digits of a status.
@@ -361,7 +381,7 @@ mod tests {
     }
 
     const TO: Recipient<'_> =
-        Recipient { head_only: false, origin: None, reads_problems: false, methods: "" };
+        Recipient { head_only: false, origin: None, reads_problems: false, methods: "", retry_after_s: 9 };
     const HEAD_ONLY: Recipient<'_> = Recipient { head_only: true, ..TO };
     const PANEL: Recipient<'_> = Recipient { origin: Some("https://panel.example"), ..TO };
 
@@ -387,7 +407,7 @@ mod tests {
             )
         );
         let rejection = Rejection::new(400, "why");
-        assert!(text(|out| write_rejection(out, &rejection, 9, PANEL)).contains("https://panel.example"));
+        assert!(text(|out| write_rejection(out, &rejection, PANEL)).contains("https://panel.example"));
     }
 
     #[test]
@@ -437,35 +457,37 @@ mod tests {
     fn rejections() {
         let rejection = Rejection::new(400, "why");
         assert_eq!(
-            text(|out| write_rejection(out, &rejection, 9, TO)),
+            text(|out| write_rejection(out, &rejection, TO)),
             "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: 4\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\nwhy\n"
         );
-        let head_only = text(|out| write_rejection(out, &rejection, 9, HEAD_ONLY));
+        let head_only = text(|out| write_rejection(out, &rejection, HEAD_ONLY));
         assert!(
             head_only.contains("content-length: 4\r\n") && head_only.ends_with("\r\n\r\n"),
             "{head_only}"
         );
-        let head = |status| text(|out| write_rejection(out, &Rejection::new(status, "why"), 9, TO));
+        let head = |status| text(|out| write_rejection(out, &Rejection::new(status, "why"), TO));
         assert!(head(405).contains("\r\nallow: GET, HEAD, POST, OPTIONS\r\n"));
         assert!(head(503).contains("\r\nretry-after: 9\r\n"));
         assert!(head(426).contains("\r\nconnection: close, upgrade\r\n"));
         assert!(head(426).contains("\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\r\n"));
         assert!(!head(408).contains("retry-after"));
+        let problem = |status| text(|out| write_call(out, status, MediaType::Problem, None, b"{}", TO));
+        assert!([429, 503].iter().all(|status| problem(*status).contains("\r\nretry-after: 9\r\n")));
     }
 
     #[test]
     fn rejection_is_a_problem_for_who_reads_them() {
         let to = Recipient { reads_problems: true, ..TO };
-        let problem = text(|out| write_rejection(out, &Rejection::new(404, "why"), 9, to));
+        let problem = text(|out| write_rejection(out, &Rejection::new(404, "why"), to));
         let (head, body) = problem.split_once("\r\n\r\n").unwrap();
-        assert_eq!(body, r#"{"title":"Not Found","status":404,"detail":"why"}"#);
+        assert_eq!(body, r#"{"title":"Not Found","status":404,"code":"unknown-call","detail":"why"}"#);
         assert!(head.contains("\r\ncontent-type: application/problem+json\r\n"), "{head}");
         let to_resource = Recipient { methods: "POST", ..to };
-        let other_method = text(|out| write_rejection(out, &Rejection::new(405, "why"), 9, to_resource));
+        let other_method = text(|out| write_rejection(out, &Rejection::new(405, "why"), to_resource));
         assert!(other_method.contains("\r\nallow: POST\r\n"), "{other_method}");
         assert!(head.contains(&format!("\r\ncontent-length: {}\r\n", body.len())), "{head}");
         let head_only = text(|out| {
-            write_rejection(out, &Rejection::new(404, "why"), 9, Recipient { head_only: true, ..to })
+            write_rejection(out, &Rejection::new(404, "why"), Recipient { head_only: true, ..to })
         });
         assert_eq!(head_only, format!("{head}\r\n\r\n"));
     }

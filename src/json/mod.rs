@@ -33,7 +33,7 @@ pub(crate) use self::raw::Raw;
 pub(crate) use self::text::plain;
 use self::text::{is_same_key, string_end_and_escapes, unescape_bytes};
 pub(crate) use self::text::{string_end, unescape};
-pub use self::writer::{Full, Lossy, Writer};
+pub use self::writer::{Full, Writer};
 
 /// Most members of one text: the parameters, the members of the envelope and those with objects.
 const MEMBERS: usize = limits::PARAMETERS + 16;

@@ -187,22 +187,6 @@ impl<T: fmt::Display> Serialize for Displayed<T> {
     }
 }
 
-/// Bytes displayed as text, with U+FFFD for invalid UTF-8.
-#[derive(Clone, Copy, Debug)]
-pub struct Lossy<'a>(pub &'a [u8]);
-
-impl fmt::Display for Lossy<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_str("\u{FFFD}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,13 +247,5 @@ mod tests {
         let mut out = Writer::new(&mut buffer);
         out.put_string("\"\\\u{8}\t\n\u{c}\r\0\u{1f}/\u{7f}é😀").unwrap();
         assert_eq!(out.finish().unwrap(), "\"\\\"\\\\\\b\\t\\n\\f\\r\\u0000\\u001F/\u{7f}é😀\"".as_bytes());
-    }
-
-    #[test]
-    fn lossy_text() {
-        let mut buffer = [0; 64];
-        let mut out = Writer::new(&mut buffer);
-        out.put_string(Lossy(b"a\xffb\xe2\x82")).unwrap();
-        assert_eq!(out.finish().unwrap(), "\"a\u{FFFD}b\u{FFFD}\"".as_bytes());
     }
 }

@@ -6,8 +6,8 @@ use super::clock::elapsed_ms;
 use super::{LOG_LINE_BYTES, Level};
 use crate::wall_clock::{self, Utc};
 
-/// Line of at most [`LOG_LINE_BYTES`] with its line feed. Control characters are replaced by `?`, so
-/// that nothing from the network reaches a terminal.
+/// Line of at most [`LOG_LINE_BYTES`] with its line feed. [Harmful](is_harmful) characters are replaced by
+/// `?`, so that nothing from the network reaches a terminal.
 pub(super) struct Line {
     bytes: [u8; LOG_LINE_BYTES],
     len: usize,
@@ -88,7 +88,7 @@ impl Line {
 impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            let c = if c.is_control() { '?' } else { c };
+            let c = if is_harmful(c) { '?' } else { c };
             // One byte is reserved for the line feed.
             if self.len + c.len_utf8() >= LOG_LINE_BYTES {
                 return Ok(());
@@ -97,6 +97,13 @@ impl fmt::Write for Line {
         }
         Ok(())
     }
+}
+
+/// Returns true for a character that may control a terminal, or show a text as another one: a control character, or a
+/// mark that reverses text (Unicode's `Bidi_Control`).
+pub fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Line about lines that were lost on their way to standard error.
@@ -137,5 +144,16 @@ mod tests {
         let mut line = Line::default();
         line.write_str("a\u{1b}[31m\nb").unwrap();
         assert_eq!(line.finish(), b"a?[31m?b\n");
+    }
+
+    #[test]
+    fn marks_that_reverse_text_are_harmful() {
+        let marks = ['\u{61C}', '\u{200E}', '\u{200F}'].into_iter();
+        let marks = marks.chain('\u{202A}'..='\u{202E}').chain('\u{2066}'..='\u{2069}');
+        assert!(marks.chain(['\0', '\t', '\n', '\u{1b}', '\u{7f}', '\u{9b}']).all(is_harmful));
+        assert!(!" é\u{FFFD}\u{200D}\u{202F}".chars().any(is_harmful));
+        let mut line = Line::default();
+        line.write_str("a\u{202E}b").unwrap();
+        assert_eq!(line.finish(), b"a?b\n");
     }
 }

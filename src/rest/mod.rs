@@ -22,8 +22,8 @@ pub use self::event::{EVENTS, event};
 pub use self::metrics::{METRICS, ServerFigure, write_metrics};
 pub use self::problem::{code, detail, status};
 use crate::call::Parameters;
-use crate::http::Rejection;
-use crate::json::{Table, Value};
+use crate::http::{Rejection, is_type};
+use crate::json::{JsonError, Table, Value};
 use crate::limits::PATH_BYTES;
 
 /// Prefix of the paths of resources.
@@ -49,13 +49,13 @@ pub const PLACE: Rejection = Rejection {
 /// Response to a method that the resource does not have.
 pub const METHOD: Rejection = Rejection { status: 405, reason: "this resource has other methods; see allow" };
 const CONTENT_TYPE: Rejection =
-    Rejection { status: 415, reason: "send the values of a call as application/json" };
+    Rejection { status: 415, reason: "send the values of a call as application/json, in UTF-8" };
 
-/// Returns the resource that the bytes begin a request for, whatever follows. `prefix` is the path of the server behind a proxy.
-pub fn resource<'b>(bytes: &'b [u8], prefix: &str) -> Option<&'b str> {
+/// Returns the path that the bytes begin a request for, whatever follows. `prefix` is the path of the server behind a proxy.
+pub fn path<'b>(bytes: &'b [u8], prefix: &str) -> Option<&'b str> {
     let target = str::from_utf8(bytes.split(|byte| *byte == b' ').nth(1)?).ok()?;
     let path = target.split('?').next()?;
-    path.strip_prefix(prefix).unwrap_or(path).strip_prefix(PREFIX)
+    Some(path.strip_prefix(prefix).unwrap_or(path))
 }
 
 /// Returns the path of the call that a resource stands for: that of `services` is `services/list`, that of
@@ -79,8 +79,7 @@ pub fn call_path(resource: &str) -> Option<String<CALL_PATH_BYTES>> {
 ///
 /// 415 for any other type.
 pub fn check_content_type(content_type: Option<&str>) -> Result<(), Rejection> {
-    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
-    if essence.trim_ascii().eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(CONTENT_TYPE) }
+    if is_type(content_type.unwrap_or_default(), "application/json") { Ok(()) } else { Err(CONTENT_TYPE) }
 }
 
 /// Returns the session in the field `Authorization: Bearer SESSION` (RFC 6750), or else in the cookie. It may be empty.
@@ -106,7 +105,10 @@ pub(crate) fn collect<'m>(
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(());
     }
-    table.scan(body).map_err(|_| BODY)?;
+    table.scan(body).map_err(|error| match error {
+        JsonError::DuplicateKey | JsonError::TooManyMembers => PARAMETERS,
+        _ => BODY,
+    })?;
     let object = table.resolve(body).map_err(|_| BODY)?;
     for (name, value) in object.members_at(0) {
         let (Value::String(text) | Value::Number(text) | Value::Word(text @ ("true" | "false"))) = value

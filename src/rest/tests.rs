@@ -36,12 +36,14 @@ fn resources_are_calls() {
 
 #[test]
 fn requests_for_resources_are_known_by_their_first_bytes() {
-    assert_eq!(resource(b"GET /api/v1/services HTTP/1.1\r\n", ""), Some("services"));
-    assert_eq!(resource(b"DELETE /api/v1/services/a?b HTTP/1.1\r\n", ""), Some("services/a"));
-    assert_eq!(resource(b"GET /board/api/v1/services HTTP/1.1\r\n", "/board"), Some("services"));
+    let resource = |request: &'static str, prefix| path(request.as_bytes(), prefix)?.strip_prefix(PREFIX);
+    assert_eq!(resource("GET /api/v1/services HTTP/1.1\r\n", ""), Some("services"));
+    assert_eq!(resource("DELETE /api/v1/services/a?b HTTP/1.1\r\n", ""), Some("services/a"));
+    assert_eq!(resource("GET /board/api/v1/services HTTP/1.1\r\n", "/board"), Some("services"));
     for other in ["GET / HTTP/1.1", "GET /api/v2/ HTTP/1.1", "GET /x/api/v1/ HTTP/1.1", "GET", ""] {
-        assert_eq!(resource(other.as_bytes(), ""), None, "{other}");
+        assert_eq!(resource(other, ""), None, "{other}");
     }
+    assert_eq!(path(b"GET /board/healthz?level=ready HTTP/1.1", "/board"), Some("/healthz"));
 }
 
 #[test]
@@ -68,11 +70,10 @@ fn bodies_are_one_flat_object() {
     assert_eq!(collected("").unwrap(), Vec::<std::string::String>::new());
     assert_eq!(collected(" \r\n").unwrap(), Vec::<std::string::String>::new());
     assert_eq!(collected(r#"{"a":"\u00fc\n","b":7,"c":true}"#).unwrap(), ["a=\u{fc}\n", "b=7", "c=true"]);
-    for wrong in
-        ["{", "[]", "\"a\"", r#"{"a":{"b":1}}"#, r#"{"a":[1]}"#, r#"{"a":null}"#, "a=1", r#"{"a":1,"a":2}"#]
-    {
+    for wrong in ["{", "[]", "\"a\"", r#"{"a":{"b":1}}"#, r#"{"a":[1]}"#, r#"{"a":null}"#, "a=1"] {
         assert_eq!(collected(wrong).unwrap_err(), BODY, "{wrong}");
     }
+    assert_eq!(collected(r#"{"a":1,"a":2}"#).unwrap_err(), PARAMETERS);
     let members = |count: usize| {
         let members: Vec<std::string::String> = (0..count).map(|number| format!("\"m{number}\":1")).collect();
         collected(&format!("{{{}}}", members.join(",")))

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::STATUS_TEXT_BYTES;
+use crate::log::is_harmful;
 
 /// Reports of a service since the last ones.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -37,13 +38,13 @@ impl StatusText {
     /// Empty line.
     pub const EMPTY: Self = Self { bytes: [0; STATUS_TEXT_BYTES], length: 0 };
 
-    /// Copies as many characters of a text as fit. Control characters become spaces.
+    /// Copies as many characters of a text as fit. [Harmful](is_harmful) ones become spaces.
     pub fn new(text: &str) -> Self {
         let mut line = Self::EMPTY;
-        let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
-        let length = ends.take_while(|end| *end <= STATUS_TEXT_BYTES).last().unwrap_or(0);
-        for (to, from) in line.bytes.iter_mut().zip(text.bytes().take(length)) {
-            *to = if from.is_ascii_control() { b' ' } else { from };
+        let mut length = 0;
+        for c in text.chars().map(|c| if is_harmful(c) { ' ' } else { c }) {
+            let Some(place) = line.bytes.get_mut(length..length + c.len_utf8()) else { break };
+            length += c.encode_utf8(place).len();
         }
         line.length = length as u8;
         line
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn status_text_is_cut_at_its_limit_between_characters() {
-        assert_eq!(StatusText::new("ready\tnow").as_str(), "ready now");
+        assert_eq!(StatusText::new("ready\tnow\u{202E}!").as_str(), "ready now !");
         let most = "x".repeat(STATUS_TEXT_BYTES);
         assert_eq!(StatusText::new(&most).as_str(), most);
         assert_eq!(StatusText::new(&(most.clone() + "y")).as_str(), most);

@@ -89,6 +89,8 @@ pub struct Status {
     pub enabled: bool,
     /// The service does its work: see [`ReadyCheck`](super::ReadyCheck).
     pub is_ready: bool,
+    /// It was not ready in time, and is not yet.
+    pub is_late: bool,
     /// A process, or the success of a one-shot, is desired.
     pub is_wanted: bool,
     /// Next start by the schedule.
@@ -157,6 +159,7 @@ mod tests {
             started_once: true,
             enabled: false,
             is_ready: false,
+            is_late: false,
             is_wanted: false,
             next_run: NextRun::None,
         };

@@ -20,7 +20,7 @@ use heapless::String;
 
 pub use client_addr::ClientAddr;
 pub use lockout::Lockout;
-pub use pairing::{KeyHash, PairedId, PairedKey, Pairing, Window};
+pub use pairing::{KeyHash, PairedId, PairedKey, Pairing, Window, device_id};
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
     check_new_password,

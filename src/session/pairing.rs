@@ -7,6 +7,7 @@ use heapless::String;
 
 use super::{HASH_BYTES, KEY_ID_BYTES, PAIRED_KEYS, PAIRING_TIME, UserId, is_user_name, public_id};
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
+use crate::log::is_harmful;
 
 /// SHA-256 of the public key of a certificate, its SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
 pub type KeyHash = [u8; HASH_BYTES];
@@ -18,16 +19,19 @@ pub struct PairedKey {
     pub key: KeyHash,
     /// Name of the user.
     pub user: String<USER_NAME_BYTES>,
-    /// Device as its client named it, without control characters; may be empty.
+    /// Device as its client named it; may be empty.
     pub device: String<DEVICE_ID_BYTES>,
 }
 
+/// Device as its client names it; `None` if that is too long, or has a [harmful](is_harmful) character.
+pub fn device_id(text: &str) -> Option<String<DEVICE_ID_BYTES>> {
+    String::try_from(text).ok().filter(|_| !text.contains(is_harmful))
+}
+
 impl PairedKey {
-    /// Key of a client that names its device; `None` if that is too long, or has a control character.
+    /// Key of a client that names its device; `None` if [`device_id`] refuses that.
     pub fn new(key: KeyHash, user: &str, device: &str) -> Option<Self> {
-        let is_line = !device.contains(|c: char| c.is_control());
-        let (user, device) = (String::try_from(user).ok()?, String::try_from(device).ok()?);
-        is_line.then_some(Self { key, user, device })
+        Some(Self { key, user: String::try_from(user).ok()?, device: device_id(device)? })
     }
 
     /// Parses a line.

@@ -61,8 +61,7 @@ impl Echo {
             }
             Err(rejection) => {
                 self.finish = Some(Finish::Graceful);
-                self.send
-                    .raw(|room| http::write_rejection(room, &rejection, 1, http::Recipient::default()).ok())
+                self.send.raw(|room| http::write_rejection(room, &rejection, http::Recipient::default()).ok())
             }
         };
         if written.is_err() {

@@ -23,7 +23,7 @@ const TYPES: &[(&str, &str)] = &[
         bound?: boolean, paired?: boolean, own: boolean"),
     ("Services", "services: [Service], next?: string"),
     ("Service", "state: string, pid: integer, since: integer, restarts: integer, lastExit: string, \
-        next?: integer | null, description?: string, reason: string, ready?: boolean, startedOnce: boolean, \
+        next?: integer | null, description?: string, reason: string, ready?: boolean, late?: integer, startedOnce: boolean, \
         name: string, command: [string], cut?: boolean, env: [string], cwd: string, user: string, \
         autostart: boolean, required?: boolean, restart: string, startLimit: integer, onFailure?: string, \
         onSuccess?: string, successCodes: [integer], after: [string], stopSignal: string, stopTimeout: integer, \
@@ -31,7 +31,7 @@ const TYPES: &[(&str, &str)] = &[
         cpu?: number, memory?: integer, waitsFor?: [string], history: [End], checks?: [Check], events?: [ServiceEvent]"),
     ("Status", "state: string, pid: integer, since: integer, restarts: integer, lastExit: string, \
         next?: integer | null, description?: string, reason: string, enabled: boolean, restart: string, \
-        startedOnce: boolean, ends: integer, ready?: boolean, text?: string, overridden?: boolean, events?: [ServiceEvent]"),
+        startedOnce: boolean, ends: integer, ready?: boolean, late?: integer, text?: string, overridden?: boolean, events?: [ServiceEvent]"),
     ("ServiceEvent", "key: string, value: string, ago: integer, changes: integer, expires?: integer"),
     ("Command", "name: string, signal?: string, scope?: string, program?: [string], cut?: boolean"),
     ("Program", "name: string, program: [string], cut?: boolean"),

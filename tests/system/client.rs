@@ -1,11 +1,13 @@
 //! The command-line client with several services and servers, at a terminal and in a pipe.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use super::ctl::{Person, without_settings};
 use crate::support::device::{ADMIN, NOBODY, shell};
 use crate::support::directory::Directory;
 use crate::support::server::{Run, friendlet, run_command};
+use crate::support::wait::until;
 use crate::support::{Device, Server};
 
 /// Services of which one is ready late and one fails.
@@ -87,7 +89,7 @@ fn output_of_several_services_is_followed_with_their_names() {
     let mut follow = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     ctl(&person, &["start", "two", "one"]);
     let mut lines: Vec<String> = Vec::new();
-    let mut output = std::io::BufReader::new(follow.stdout.take().unwrap());
+    let mut output = BufReader::new(follow.stdout.take().unwrap());
     while lines.len() < 2 {
         let mut line = String::new();
         assert!(std::io::BufRead::read_line(&mut output, &mut line).unwrap() > 0, "{lines:?}");
@@ -186,19 +188,36 @@ fn configuration_is_edited() {
     let person = Person::new(&server);
     let mut edit = person.command();
     edit.args(["--session", ADMIN, "edit"]);
-    let with = |editor: &str| at_terminal(&edit, "", &[("EDITOR", editor)]);
+    let with_answer = |answer: &str, editor: &str| at_terminal(&edit, answer, &[("EDITOR", editor)]);
+    let with = |editor: &str| with_answer("", editor);
     let run = with("true");
     assert!(run.code == Some(0) && run.stdout.contains("nothing was changed"), "{run:?}");
     let run = with("sed -i 's/sleep 1000/sleep 2000/'");
     assert!(run.code == Some(0) && run.stdout.contains("changed: allowed"), "{run:?}");
     assert!(run.stdout.contains("confirmed and written"), "{run:?}");
-    let run = with("sed -i 's/autostart/autostrat/; $a x = 1'");
+    let run = with("sed -i '$a x = 1'");
     assert!(run.code == Some(1) && run.stdout.contains("the draft is "), "{run:?}");
-    let run = with("false");
-    assert!(
-        run.code == Some(1) && run.stdout.contains("the editor 'false' failed: nothing was changed"),
-        "{run:?}"
-    );
+    // The draft is edited on, or given up.
+    let run = with_answer("yes\n", "grep -q 'x = 1'");
+    assert!(run.code == Some(1) && run.stdout.contains("unknown key 'x'"), "{run:?}");
+    let run = with_answer("yes\n", "false");
+    assert!(run.code == Some(1) && run.stdout.contains("nothing was changed; the draft is "), "{run:?}");
+    let run = with_answer("\n", "true");
+    assert!(run.code == Some(1) && run.stdout.contains("the draft is kept"), "{run:?}");
+    let run = with_answer("no\n", "grep -q 'x = 1'");
+    let failed = "the editor 'grep -q 'x = 1'' failed; nothing was changed\r\n";
+    assert!(run.code == Some(1) && run.stdout.ends_with(failed), "{run:?}");
+    let run = with("nosuch");
+    let missing = "the editor 'nosuch' is not there: set EDITOR; nothing was changed\r\n";
+    assert!(run.code == Some(1) && run.stdout.ends_with(missing), "{run:?}");
+    // That of another server is another one.
+    let other = Server::start(&Device::plain());
+    assert!(with("sed -i '$a x = 1'").stdout.contains("the draft is "));
+    let mut elsewhere = Person::new(&other).command();
+    let home =
+        edit.get_envs().find(|(name, _)| *name == "XDG_STATE_HOME").and_then(|(_, home)| home).unwrap();
+    elsewhere.args(["--session", ADMIN, "edit"]).env("XDG_STATE_HOME", home);
+    assert!(!at_terminal(&elsewhere, "", &[("EDITOR", "true")]).stdout.contains("draft"));
     let run = run_command(&mut edit, "");
     assert!(run.code == Some(64) && run.stderr.contains("configuration set FILE"), "{run:?}");
 }
@@ -217,6 +236,40 @@ fn reader_that_has_gone_ends_it_quietly() {
         assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{arguments:?}");
     }
     assert_eq!(ctl(&person, &["status", "hello", "allowed"]).code, Some(0), "both were started");
+}
+
+#[test]
+fn reader_that_goes_later_ends_what_has_no_end() {
+    let server = Server::start(&device());
+    let person = Person::new(&server);
+    ctl(&person, &["start", "--wait", "web"]);
+    for arguments in [&["watch"][..], &["logs", "web", "--follow"], &["server-log", "--follow"]] {
+        let mut command = person.command();
+        command.args(["--session", ADMIN]).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "{arguments:?}");
+        // Nothing changes any more.
+        let mut status = None;
+        until("it has ended", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert_eq!(status.unwrap().code(), Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_has_its_own_code() {
+    let server = Server::start(&Device::plain());
+    let person = Person::new(&server);
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut command = person.command();
+    command.args(["--session", ADMIN, "list"]).stdout(full).stderr(Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(74) && said.contains("cannot write to standard output"), "{said}");
 }
 
 #[test]

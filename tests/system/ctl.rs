@@ -164,7 +164,7 @@ fn every_call_can_be_made_by_its_path() {
     assert!(log.contains(r#""Lines": ["#), "{log}");
     assert_eq!(person.ctl(&["--session", ADMIN, "call", "services/nothing/status"]).code, Some(4));
     let run = person.ctl(&["--session", ADMIN, "call", "services/lits"]);
-    assert!(run.code == Some(64) && run.stderr.contains("'services/list'"), "{run:?}");
+    assert!(run.code == Some(4) && run.stderr.contains("'services/list'"), "{run:?}");
     assert!(person.done(&["complete-calls"]).contains("services/NAME/status\n"));
 }
 

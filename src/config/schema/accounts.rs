@@ -1,7 +1,7 @@
 //! `[session]`, `[[user]]`, `[[token]]`.
 
 use super::super::key::Default::{Empty, Integer, Required, String, Unset};
-use super::super::key::{Form, Key, Kind, Table, any, board_limit};
+use super::super::key::{Form, Key, Kind, LINE, Table, any, board_limit, is_line};
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LIFETIME, LIFETIME_MAX, LOCKOUT_ATTEMPTS,
     LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME, LOCKOUT_TIME_MAX, is_user_name,
@@ -66,7 +66,7 @@ pub static USER: Table = Table {
         .reload(),
         Key::new(
             "full_name",
-            Kind::string(board_limit!(USER_FULL_NAME_BYTES), "", any),
+            Kind::string(board_limit!(USER_FULL_NAME_BYTES), LINE, is_line),
             Unset("the name"),
             "Name for people.",
         )

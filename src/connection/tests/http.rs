@@ -240,7 +240,7 @@ fn proxy_that_speaks_http_1_0_is_served() {
     assert_eq!(fixture.http(id, &call), "", "HTTP/1.0 has no expectations");
     assert!(fixture.http(id, &form).ends_with(r#"{ "Status": "ok"}"#));
     fixture.server.release(id);
-    for request in ["OPTIONS / HTTP/1.0\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"] {
+    for request in ["OPTIONS /nothing HTTP/1.0\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"] {
         let response = answer(&mut fixture, request);
         assert_status(&response, 200);
         assert!(response.contains("\r\nallow: GET, HEAD, POST, OPTIONS\r\n"), "{response}");

@@ -243,13 +243,15 @@ fn parts_of_a_login_up_to_their_limits_are_accepted() {
     assert_eq!(login(&mut fixture, &name, "x", "d").1, "");
     assert_eq!(fixture.system.checks.len(), 1);
     fixture.check_password(false);
-    for (name, password, device) in [
-        (&*format!("{name}n"), "x", "d"),
-        ("admin", &*format!("{password}p"), "d"),
-        ("admin", "x", &*format!("{device}d")),
+    let wrong = r#"Account blocked until: 0", "code":"6""#;
+    for (name, password, device, answer) in [
+        (&*format!("{name}n"), "x", "d", wrong),
+        ("admin", &*format!("{password}p"), "d", wrong),
+        ("admin", "x", &*format!("{device}d"), "Function login returned: 22"),
+        ("admin", "x", "%E2%80%AE", "Function login returned: 22"),
     ] {
         let (id, refused) = login(&mut fixture, name, password, device);
-        assert!(refused.contains(r#"Account blocked until: 0", "code":"6""#), "{refused}");
+        assert!(refused.contains(answer), "{refused}");
         fixture.server.release(id);
     }
     assert!(fixture.system.checks.is_empty(), "what is too long is not checked");

@@ -2,26 +2,71 @@
 
 use core::time::Duration;
 
-use super::fixture::{ADMIN, Fixture, frame};
+use super::fixture::{ADMIN, ANNA, Fixture, frame};
 use crate::api::Board;
 use crate::connection::Settings;
-use crate::session::LOCKOUT_TIME;
+use crate::session::{Grants, LOCKOUT_TIME, Users};
 
-#[test]
-fn reload_ends_after_a_write_to_the_disk() {
-    let mut fixture = Fixture::new(4);
-    let id = fixture.bound(ADMIN);
-    let accounts = &fixture.server.api.accounts;
-    let settings = Settings {
-        users: accounts.users.clone(),
-        tokens: accounts.tokens.clone(),
+/// Settings with these users, and the tokens in force.
+fn settings(fixture: &Fixture, users: Users) -> Settings {
+    Settings {
+        users,
+        tokens: fixture.server.api.accounts.tokens.clone(),
         origins: heapless::Vec::new(),
         public_url: heapless::String::new(),
         session: (Duration::from_secs(60), Duration::MAX),
         lockout: (3, LOCKOUT_TIME),
         update: crate::config::Update::default(),
         kept: None,
+    }
+}
+
+#[test]
+fn stream_of_a_user_with_other_rights_has_all_states_anew() {
+    let mut fixture = Fixture::new(4);
+    let request = |session| {
+        format!("GET /api/v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {session}\r\n\r\n")
     };
+    let streams = [ANNA, ADMIN].map(|session| {
+        let id = fixture.connect();
+        (id, fixture.http(id, &request(session)))
+    });
+    let [(anna, _), (admin, all)] = &streams;
+    let before = fixture.server.api.accounts.users.clone();
+    let with = |services: &[&str]| {
+        let mut users = Users::new();
+        for (_, user) in before.iter() {
+            let mut user = user.clone();
+            if user.name == "anna" {
+                user.services = Grants::default();
+                services.iter().for_each(|name| user.services.push(name).unwrap());
+            }
+            users.push(user).unwrap();
+        }
+        users
+    };
+    for services in [&["hello", "clock"][..], &["clock"], &[]] {
+        let settings = settings(&fixture, with(services));
+        fixture.server.set(settings, fixture.now, &mut fixture.system);
+        let read = String::from_utf8(fixture.get(*anna)).unwrap();
+        let mut events = read.split_terminator("\n\n");
+        assert_eq!(events.next(), Some("event: server-notice\ndata: \"rights changed\""));
+        for name in ["hello", "clock"] {
+            let state = format!("event: service-change\ndata: {{\"service\":\"{name}\"");
+            assert!(all.contains(&state), "{all}");
+            assert_eq!(read.contains(&state), services.contains(&name), "{services:?}: {read}");
+        }
+    }
+    let settings = settings(&fixture, with(&[]));
+    fixture.server.set(settings, fixture.now, &mut fixture.system);
+    assert!(fixture.get(*anna).is_empty() && fixture.get(*admin).is_empty(), "their rights are the same");
+}
+
+#[test]
+fn reload_ends_after_a_write_to_the_disk() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(ADMIN);
+    let settings = settings(&fixture, fixture.server.api.accounts.users.clone());
     let services = fixture.server.services().table().clone();
     fixture.server.set(settings, fixture.now, &mut fixture.system);
     fixture.server.reload(services, fixture.now, &mut fixture.system);
@@ -46,16 +91,9 @@ fn origins_of_a_reload_are_in_force_at_once() {
     };
     let waiting = fixture.connect();
     fixture.put(waiting, login("https://old.example").as_bytes());
-    let accounts = &fixture.server.api.accounts;
     let settings = Settings {
-        users: accounts.users.clone(),
-        tokens: accounts.tokens.clone(),
-        origins: heapless::Vec::new(),
         public_url: "https://new.example:443/board".try_into().unwrap(),
-        session: (Duration::from_secs(60), Duration::MAX),
-        lockout: (3, LOCKOUT_TIME),
-        update: crate::config::Update::default(),
-        kept: None,
+        ..settings(&fixture, fixture.server.api.accounts.users.clone())
     };
     let services = fixture.server.services().table().clone();
     fixture.server.set(settings, fixture.now, &mut fixture.system);

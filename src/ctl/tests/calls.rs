@@ -56,7 +56,7 @@ fn call_by_its_path() {
 #[test]
 fn call_of_an_unknown_path_is_not_sent() {
     let said = ctl(&TestDirectory::new(), "--session S call services/hello/statsu");
-    assert_eq!(said.code, USAGE);
+    assert_eq!(said.code, UNKNOWN);
     assert!(said.err.contains("did you mean 'services/hello/status'?"), "{}", said.err);
 }
 

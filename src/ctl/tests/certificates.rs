@@ -175,3 +175,20 @@ fn server_without_tls() {
     assert!(said.err.contains("does not use TLS"), "{}", said.err);
     thread.join().unwrap();
 }
+
+#[test]
+fn server_that_is_killed_has_words() {
+    let directory = TestDirectory::new();
+    let config = tls_config();
+    let (authority, thread) = server(1, move |_, stream| {
+        let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut socket = grant(StreamOwned::new(connection, stream));
+        // Nothing is unread, so that the kernel ends the connection without a reset.
+        text(&mut socket);
+    });
+    let said = ctl(&directory, &format!("--url wss://{authority} --session S/1 list"));
+    assert_eq!(said.code, UNAVAILABLE);
+    let why = said.err.lines().last().unwrap();
+    assert_eq!(why, "friendlet ctl: connection lost: the server closed the connection");
+    thread.join().unwrap();
+}

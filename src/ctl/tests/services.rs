@@ -202,3 +202,18 @@ fn errors_are_objects_with_json() {
     let said = Setting { is_closed: true, ..Setting::default() }.run(&TestDirectory::new(), "--json strat");
     assert!(said.code == USAGE && said.err.contains("'strat' is not"), "{said:?}");
 }
+
+#[test]
+fn service_that_is_not_ready_in_time_is_a_failure() {
+    let status = |members: &str| {
+        reply(
+            "status",
+            "web",
+            &format!("{{ \"State\": \"started\", \"Reason\": \"\", \"Ready\": false{members}}}"),
+        )
+    };
+    let script = vec![reply("start", "web", DONE), status(""), status(", \"Late\": 5")];
+    let said = calls("start --wait web", &Setting::default(), script);
+    let expected = "friendlet ctl: web: not ready within 5 s; see `friendlet ctl logs web`\n";
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (FAILED, "", expected));
+}

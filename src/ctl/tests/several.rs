@@ -78,7 +78,7 @@ fn names_that_are_none() {
         ("--on worse list", "devices: '12' of worse is not a SHA-256 fingerprint"),
         ("--url wss://a --url wss://b watch", "there are several"),
         ("--url wss://a --url wss://b logs x -f", "there are several"),
-        ("--url wss://a --url wss://b --session S list", "there are several"),
+        ("--url wss://a --url wss://b --session S list", "--session, FRIENDLET_SESSION and"),
     ] {
         let said = ctl(&directory, line);
         assert!(said.code == USAGE && said.err.contains(part), "{line}: {said:?}");
@@ -93,6 +93,8 @@ fn fingerprint_of_the_file_is_required() {
     let said = ctl(&directory, "--on hall --session S/1 list");
     assert_eq!(said.code, UNTRUSTED);
     assert!(said.err.contains("not the one demanded"), "{}", said.err);
+    let file = directory.path().join("config/devices").display().to_string();
+    assert!(said.err.contains(&file), "{}", said.err);
     thread.join().unwrap();
 }
 

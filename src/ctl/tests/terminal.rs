@@ -126,3 +126,10 @@ fn edit_needs_a_terminal() {
     let said = ctl(&TestDirectory::new(), "--session S edit");
     assert!(said.code == USAGE && said.err.contains("configuration set FILE"), "{said:?}");
 }
+
+#[test]
+fn level_that_does_not_exist_is_an_error_of_the_command_line() {
+    let said = ctl(&TestDirectory::new(), "--session S server-log --level loud");
+    let expected = "--level: 'loud' is none of off, error, warn, info, debug";
+    assert!(said.code == USAGE && said.err.contains(expected), "{said:?}");
+}

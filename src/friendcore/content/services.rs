@@ -78,9 +78,14 @@ pub(super) fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Resul
     out.put("}")
 }
 
-/// Writes whether a service is ready, if its type or configuration has a sign of that.
+/// Writes whether a service is ready, if its type or configuration has a sign of that, and the time in which it should
+/// have been.
 fn put_ready(out: &mut Writer<'_>, spec: &Spec, status: &Status) -> Result<(), Full> {
-    if spec.is_ready_after_run() { Ok(()) } else { put_flag(out, "Ready", status.is_ready) }
+    if spec.is_ready_after_run() {
+        return Ok(());
+    }
+    put_flag(out, "Ready", status.is_ready)?;
+    if status.is_late { put_seconds(out, "Late", Some(spec.ready_timeout)) } else { Ok(()) }
 }
 
 /// Writes the same, and the service's own words.

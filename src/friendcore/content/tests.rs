@@ -45,6 +45,7 @@ fn status_of_a_service() {
         started_once: true,
         enabled: false,
         is_ready: true,
+        is_late: false,
         is_wanted: true,
         next_run: NextRun::None,
     };
@@ -86,6 +87,10 @@ fn status_of_a_service() {
     let service = ServiceStatus { spec: &notifying, status, text: "all \"well\"", ..plain };
     let text = written(Form::Http, &Outcome::Service(service));
     assert!(text.ends_with(r#""Ends": 0, "Ready": true, "Text": "all \"well\""}"#), "{text}");
+    let late = Status { is_ready: false, is_late: true, ..status };
+    let service = ServiceStatus { spec: &notifying, status: late, ..plain };
+    let text = written(Form::Http, &Outcome::Service(service));
+    assert!(text.ends_with(r#""Ends": 0, "Ready": false, "Late": 30}"#), "{text}");
     assert_eq!(written(Form::Envelope, &Outcome::Done), r#"{ "Status": "ok"}"#);
 }
 
@@ -417,10 +422,10 @@ fn list_has_the_state_and_its_reason() {
 
 #[test]
 fn command_output_is_escaped_and_cut_where_it_may_be() {
-    let command = CommandOutput { exit: "0", output: b"a \"b\"\n\xff\x01", is_cut: false };
+    let command = CommandOutput { exit: "0", output: b"a \"b\"\n\xff\x01\xe2\x80\xae", is_cut: false };
     assert_eq!(
         written(Form::Http, &Outcome::Command(command)),
-        "{ \"Status\": \"ok\", \"Exit\": \"0\", \"Output\": \"a \\\"b\\\"\\n\u{FFFD}\\u0001\"}"
+        "{ \"Status\": \"ok\", \"Exit\": \"0\", \"Output\": \"a \\\"b\\\"\\n\u{FFFD}\u{FFFD}\u{FFFD}\"}"
     );
     let long = CommandOutput { output: &[b'x'; 100], ..command };
     let mut buffer = [0; 100];

@@ -115,3 +115,28 @@ fn urls() {
         assert_eq!(split_url(url), parts);
     }
 }
+
+#[test]
+fn origin_of_a_head_that_is_malformed_is_found() {
+    let listed = ["https://other.example", "https://panel.example:443"];
+    let find = |text: &str| find_origin(text.as_bytes(), listed);
+    for head in [
+        "GET / HTTP/9.9\r\nOrigin: https://panel.example\r\n",
+        "\r\nPUT /\r\nno field\r\nORIGIN:HTTPS://Panel.example \r\n\r\n",
+        "GET /\nx: \u{fffd}\norigin: https://panel.example\norigin: https://evil.example\n",
+    ] {
+        assert_eq!(find(head), Some(1), "{head}");
+    }
+    for head in [
+        "",
+        "origin: https://panel.example\r",
+        // The rest of the line may follow.
+        "GET / HTTP/1.1\r\nOrigin: https://panel.example",
+        "GET / HTTP/1.1\r\nOrigin: https://panel.example\r",
+        "GET / HTTP/1.1\r\nOrigin: https://evil.example\r\nOrigin: https://panel.example\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\n\r\nOrigin: https://panel.example\r\n",
+        "POST / HTTP/1.1\r\nX-Origin: https://panel.example\r\n",
+    ] {
+        assert_eq!(find(head), None, "{head}");
+    }
+}

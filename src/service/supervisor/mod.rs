@@ -191,6 +191,7 @@ impl Supervisor {
             started_once: entry.started_once,
             enabled: entry.enabled,
             is_ready: entry.readiness == Readiness::Ready,
+            is_late: entry.readiness == Readiness::Late,
             is_wanted: entry.is_wanted(),
             next_run: self.next_run(service, now),
         }

@@ -97,8 +97,10 @@ fn more_time_is_granted_up_to_its_limit() {
     assert_eq!(supervisor.poll_timeout(), Some(SERVICE_READY_TIMEOUT_MAX));
     supervisor.handle_timeout(SERVICE_READY_TIMEOUT_MAX);
     assert_eq!((is_ready(&supervisor), supervisor.poll_timeout()), (false, None));
+    let is_late = |supervisor: &Supervisor| supervisor.status(id(0), SERVICE_READY_TIMEOUT_MAX).is_late;
+    assert!(is_late(&supervisor));
     supervisor.handle_notice(id(0), Notice::READY, SERVICE_READY_TIMEOUT_MAX);
-    assert!(is_ready(&supervisor), "late, but ready");
+    assert!(is_ready(&supervisor) && !is_late(&supervisor), "late, but ready");
 }
 
 #[test]
