@@ -278,9 +278,9 @@ pub static CALLS: &[Row] = &[
     },
     Row {
         path: &["board", "pair"],
-        parameters: &["username"],
+        parameters: &["username", "key"],
         effect: Effect::ChangesAnswered,
-        summary: "Opens a window of two minutes in which one client certificate is accepted as that of this user; without a name, closes it.",
+        summary: "Opens a window of two minutes in which one client certificate is accepted as that of this user, only the one with a `key` that begins so if it is given; without a name, closes it.",
         handler: Handler::Administrator(pairing::open),
     },
     Row {

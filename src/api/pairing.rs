@@ -8,7 +8,7 @@ use super::{Api, Context, Refused};
 use crate::call::{Audited, Call, Caller, Failure, Identity, Outcome, PendingCall, Work};
 use crate::log::Reason;
 use crate::log::errno::{EBUSY, EINVAL, EIO};
-use crate::session::{ClientAddr, PAIRING_RETRY, PairedId, PairedKey, UserId, Window};
+use crate::session::{ClientAddr, KEY_ID_BYTES, PAIRING_RETRY, PairedId, PairedKey, UserId, Window};
 
 /// Name of the call of a client.
 const PAIR: &str = "pair";
@@ -76,12 +76,22 @@ pub(super) fn open<'a>(
         return Outcome::Failed(Failure::MissingParameters { names: "username" });
     };
     let user = accounts.users.find(name);
+    let key = call.parameter("key").unwrap_or_default();
+    let is_id = key.is_empty() || key.len() >= KEY_ID_BYTES && key.bytes().all(|b| b.is_ascii_hexdigit());
+    let only = heapless::String::try_from(key).ok().filter(|_| is_id);
     if !name.is_empty() {
         let reason = match user {
             None => return Outcome::Failed(Failure::UnknownUser),
             Some(_) if !cx.api.pairing.has_tls => "[listen] tls is off: no client can show a certificate",
             Some(_) if accounts.pairing.is_full() => {
                 "no room for one more certificate; end one of `sessions/list`"
+            }
+            Some(_) if only.is_none() => {
+                "key: a beginning of the SHA-256 of the public key, of 16 hexadecimal digits or more"
+            }
+            Some(_) if accounts.pairing.has_early(cx.now) && key.is_empty() => {
+                "a client asks since less than two minutes, before the window is open, and could be faster than yours: \
+                 give the `key` of yours, or stop it and try again later"
             }
             Some(_) => "",
         };
@@ -97,7 +107,7 @@ pub(super) fn open<'a>(
     }
     if let Some(user) = user {
         crate::info!("pairing: opened for user {} by {} from {}", name, by, caller.source);
-        accounts.pairing.open(user, cx.now);
+        accounts.pairing.open(user, only.unwrap_or_default(), cx.now);
     }
     let name_of = |user: Option<UserId>| user.map_or("", |user| cx.api.accounts.users.name(user));
     Outcome::Pairing { user: name_of(user), closed: name_of(closed) }
@@ -116,6 +126,9 @@ pub(super) fn accept<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'
     let Some(key) = PairedKey::new(key, accounts.users.name(user), device) else {
         return Outcome::Failed(Failure::Failed { function: PAIR, result: EINVAL });
     };
+    if !accounts.pairing.is_for(&key) {
+        return refuse(caller, left, cx);
+    }
     let public_id = key.public_id();
     if cx.api.pairing.is_writing() {
         return Outcome::Failed(Failure::TableFull);
@@ -135,6 +148,7 @@ pub(super) fn accept<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'
 /// Refuses a key. An attempt counts as a wrong password, so that no client tries until the window opens.
 fn refuse<'a>(caller: &Caller, left: Option<Duration>, cx: &mut Context<'_>) -> Outcome<'a> {
     audit_refusal(PATH, NAME, caller.source, cx);
+    cx.api.accounts.pairing.handle_early(cx.now);
     if let Some(left) = left {
         return Outcome::Failed(Failure::Blocked { until_s: until_s(left, cx.platform) });
     }
@@ -142,7 +156,7 @@ fn refuse<'a>(caller: &Caller, left: Option<Duration>, cx: &mut Context<'_>) -> 
     log_refusal(NAME, caller.source, cx);
     let reason = match caller.key {
         None => "the client has shown no certificate, or connected before the window for pairing was open",
-        Some(_) => "the window for pairing is not open",
+        Some(_) => "the window for pairing is not open, or is for another key",
     };
     Outcome::Failed(Failure::Unchanged { function: PAIR, reason })
 }

@@ -67,6 +67,8 @@ pub(super) enum Action {
     Pair {
         /// User of the window; empty: it is closed.
         user: Option<String>,
+        /// Beginning of the only key that it accepts.
+        only: Option<String>,
     },
     /// End blocks after wrong passwords.
     Unlock {
@@ -166,7 +168,7 @@ type Opt = (&'static str, char, bool, &'static [&'static str]);
 
 const NONE: char = '\0';
 #[rustfmt::skip]
-const OPTIONS: [Opt; 20] = [
+const OPTIONS: [Opt; 21] = [
     ("help",        'h',  false, &[]),
     ("url",         NONE, true,  &[]),
     ("on",          NONE, true,  &[]),
@@ -187,6 +189,7 @@ const OPTIONS: [Opt; 20] = [
     ("seconds",     NONE, true,  &["configuration set"]),
     ("no-confirm",  NONE, false, &["configuration set"]),
     ("cancel",      NONE, false, &["pair"]),
+    ("only",        NONE, true,  &["pair"]),
 ];
 /// Other words for verbs of the supervisor.
 const SYNONYMS: [Verb; 2] =
@@ -291,7 +294,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
         return Err(usage("--cert and --key go together"));
     }
     let certificate = certificate.zip(key).map(|(certificate, key)| Box::new([certificate, key]));
-    if certificate.is_none() && matches!(action, Action::Pair { user: None }) {
+    if certificate.is_none() && matches!(action, Action::Pair { user: None, .. }) {
         return Err(usage(
             "pair needs the USER whose certificate is accepted, --cancel, or --cert and --key to pair that one",
         ));
@@ -345,8 +348,12 @@ fn parse_action(words: &[&str], given: &Given) -> Result<Action, Failure> {
         ["poweroff"] => Action::End(BoardEnd::PowerOff),
         ["sessions"] => Action::Sessions { end: None },
         ["sessions", "end", id] => Action::Sessions { end: Some(own(id)) },
-        ["pair"] => Action::Pair { user: given.has("cancel").then(String::new) },
-        ["pair", user] if !given.has("cancel") && !user.is_empty() => Action::Pair { user: Some(own(user)) },
+        ["pair"] if !given.has("only") => {
+            Action::Pair { user: given.has("cancel").then(String::new), only: None }
+        }
+        ["pair", user] if !given.has("cancel") && !user.is_empty() => {
+            Action::Pair { user: Some(own(user)), only: given.value("only") }
+        }
         ["unlock"] => Action::Unlock { user: None },
         ["unlock", user] => Action::Unlock { user: Some(own(user)) },
         ["factory-reset"] => Action::End(BoardEnd::FactoryReset),

@@ -70,6 +70,7 @@ commands
                         certificate with this SHA-256 of its public key
   pair [USER]           for two minutes, accept one client certificate as that of USER;
                         without USER, on the client: pair the certificate of --cert
+    --only SHA256       accept the one whose public key has this SHA-256, or a beginning of it
     --cancel            accept none any more
   call PATH [KEY=VALUE]..
                         make any call and print its reply: `call services/hello/status`

@@ -189,7 +189,9 @@ fn execute(invocation: &Invocation, env: &mut Env<'_>, action: &Action) -> Resul
         Action::MarkGood => board::mark_good(invocation, env),
         Action::End(end) => board::end(invocation, env, *end),
         Action::Sessions { end } => sessions::run(invocation, env, end.as_deref()),
-        Action::Pair { user } => sessions::pair(invocation, env, user.as_deref()),
+        Action::Pair { user, only } => {
+            sessions::pair(invocation, env, user.as_deref(), only.as_deref().unwrap_or_default())
+        }
         Action::Unlock { user } => board::unlock(invocation, env, user.as_deref()),
         Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),
         Action::Call { path, parameters } => call::run(invocation, env, path, parameters),

@@ -32,11 +32,21 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, end: Option<&str>)
 }
 
 /// Opens the window for the certificate of a user, closes it if the name is empty, or pairs that of this client.
-pub(super) fn pair(invocation: &Invocation, env: &mut Env<'_>, user: Option<&str>) -> Result<u8, Failure> {
+pub(super) fn pair(
+    invocation: &Invocation,
+    env: &mut Env<'_>,
+    user: Option<&str>,
+    only: &str,
+) -> Result<u8, Failure> {
     let content = match user {
         Some(user) => {
             let session = session(invocation, env)?;
-            post(invocation, env, "board/pair", &[("sessionid", &session), ("username", user)])?
+            post(
+                invocation,
+                env,
+                "board/pair",
+                &[("sessionid", &session), ("username", user), ("key", only)],
+            )?
         }
         None => post(invocation, env, "user/pair", &[("deviceid", &device_id())])?,
     };

@@ -77,6 +77,10 @@ pub type Window = (UserId, Duration);
 pub struct Pairing {
     keys: [Option<PairedKey>; PAIRED_KEYS],
     window: Option<Window>,
+    /// Begin of the only key of the window; empty: the first one.
+    only: String<{ 2 * HASH_BYTES }>,
+    /// Time of the latest attempt that was too early.
+    early: Option<Duration>,
     /// Bit set of places whose key was replaced or removed since [`take_ended`](Self::take_ended).
     ended: u8,
 }
@@ -94,9 +98,25 @@ impl Pairing {
         self.keys.iter().all(Option::is_some)
     }
 
-    /// Opens the window for one key of this user.
-    pub fn open(&mut self, user: UserId, now: Duration) {
+    /// Opens the window for one key of this user: the first one, or the one that begins with `only`.
+    pub fn open(&mut self, user: UserId, only: String<{ 2 * HASH_BYTES }>, now: Duration) {
         self.window = Some((user, now + PAIRING_TIME));
+        self.only = only;
+    }
+
+    /// Notes an attempt without an open window, or of another key than the window is for.
+    pub fn handle_early(&mut self, now: Duration) {
+        self.early = Some(now);
+    }
+
+    /// Returns true if a client has asked too early within the time of a window: it could be the first in the next one.
+    pub fn has_early(&self, now: Duration) -> bool {
+        self.early.is_some_and(|early| now < early + PAIRING_TIME)
+    }
+
+    /// Returns true for a key that the window accepts.
+    pub fn is_for(&self, key: &PairedKey) -> bool {
+        self.only.is_empty() || key.has_id(&self.only)
     }
 
     /// Closes the window. Returns its user.
@@ -190,7 +210,7 @@ mod tests {
         let (mut pairing, now) = (Pairing::default(), Duration::from_secs(5));
         let (anna, ben) = (UserId::LOCAL_OWNER, UserId::LOCAL_ROOT);
         assert_eq!((pairing.window(now), pairing.poll_timeout(), pairing.is_in_use()), (None, None, false));
-        pairing.open(anna, now);
+        pairing.open(anna, String::new(), now);
         let end = now + PAIRING_TIME;
         assert_eq!(pairing.window(end - Duration::from_nanos(1)), Some((anna, end)));
         assert_eq!(
@@ -200,15 +220,15 @@ mod tests {
         assert_eq!(pairing.handle_timeout(end - Duration::from_nanos(1)), None);
         assert_eq!(pairing.handle_timeout(end), Some(anna));
         assert!(!pairing.is_in_use() && pairing.handle_timeout(end).is_none());
-        pairing.open(anna, now);
-        pairing.open(ben, now);
+        pairing.open(anna, String::new(), now);
+        pairing.open(ben, String::new(), now);
         pairing.forget_user(anna);
         assert_eq!(pairing.window(now), Some((ben, end)));
         let (id, before) = pairing.accept(key(1)).unwrap();
         assert_eq!((before, pairing.window(now), pairing.poll_timeout()), (None, None, None));
         assert!(pairing.is_in_use() && pairing.find(&[1; 32]) == Some((id, &key(1))));
         assert_eq!(pairing.get(id), Some(&key(1)));
-        pairing.open(anna, now);
+        pairing.open(anna, String::new(), now);
         pairing.forget_user(anna);
         assert_eq!(pairing.window(now), None);
         pairing.reopen((ben, end));

@@ -55,6 +55,38 @@ fn call(fixture: &mut Fixture, key: u8, path: &str) -> String {
     post(fixture, id, path, "")
 }
 
+/// Opens the window for this key alone.
+fn open_for(fixture: &mut Fixture, user: &str, key: u8) -> String {
+    let digits = format!("{key:02X}").repeat(8);
+    admin(fixture, "board/pair", &format!("username={user}&key={digits}"))
+}
+
+/// It polled from as many addresses as it had, and was paired before the panel.
+#[test]
+fn client_that_asks_before_the_window_is_open_does_not_win_it() {
+    let mut fixture = fixture(4);
+    let faster = "could be faster than yours";
+    assert!(pair(&mut fixture, 1).contains(NOT_OPEN));
+    assert!(admin(&mut fixture, "board/pair", "username=anna").contains(faster));
+    assert!(!fixture.server.is_pairing());
+    assert_eq!(open_for(&mut fixture, "anna", 2), ok_of("anna"));
+    assert!(pair(&mut fixture, 1).contains(NOT_OPEN), "not the one that was named");
+    assert_eq!(pair(&mut fixture, 2), ok_of("anna"));
+    // Without a certificate, too: it would show one to the open window.
+    fixture.pass(PAIRING_TIME);
+    let id = fixture.connect();
+    assert!(post(&mut fixture, id, "user/pair", "").contains("has shown no certificate"));
+    fixture.pass(PAIRING_TIME - Duration::from_nanos(1));
+    assert!(admin(&mut fixture, "board/pair", "username=anna").contains(faster));
+    fixture.pass(Duration::from_nanos(1));
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
+    assert_eq!(pair(&mut fixture, 3), ok_of("anna"));
+    for key in ["0".repeat(15), "0".repeat(65), "g".repeat(16)] {
+        let answer = admin(&mut fixture, "board/pair", &format!("username=anna&key={key}"));
+        assert!(answer.contains("of 16 hexadecimal digits or more"), "{answer}");
+    }
+}
+
 /// Pairs a key.
 #[track_caller]
 fn paired(fixture: &mut Fixture, user: &str, key: u8) {
@@ -189,7 +221,7 @@ fn only_administrators_open_the_window_and_only_for_users_who_exist() {
     let id = fixture.connect();
     assert!(post(&mut fixture, id, "user/pair", "").contains("has shown no certificate"));
     // Nor does a GET.
-    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
+    assert_eq!(open_for(&mut fixture, "anna", 1), ok_of("anna"));
     let id = connect(&mut fixture, 1);
     let answer = fixture.http(id, "GET /system.library/user/pair HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(answer.contains(r#""code":"5""#), "{answer}");
@@ -217,7 +249,7 @@ fn attempts_count_as_guesses_so_that_no_client_waits_for_the_window() {
         refused += 1;
     }
     assert_eq!(refused, 3, "as many as of one name");
-    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
+    assert_eq!(open_for(&mut fixture, "anna", 1), ok_of("anna"));
     assert!(pair(&mut fixture, 1).contains("blocked until"));
     assert!(fixture.server.is_pairing(), "the window is still open for others");
     // From another address, and after the block.
@@ -234,7 +266,7 @@ fn window_is_still_open_after_a_pairing_that_could_not_be_stored() {
     for is_queued in [true, false] {
         (fixture.system.is_full, fixture.system.refuses_writes) = (is_queued, !is_queued);
         let errno = if is_queued { 28 } else { 5 };
-        assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
+        assert_eq!(open_for(&mut fixture, "anna", 2), ok_of("anna"));
         assert!(pair(&mut fixture, 2).contains(&format!("Function pair returned: {errno}")));
         assert!(!fixture.server.api.is_writing());
         fixture.system.writes.clear();
@@ -371,7 +403,7 @@ fn wrong_window_is_closed_and_one_that_another_replaces_is_named() {
     assert!(pair(&mut fixture, 1).contains(NOT_OPEN));
     assert!(!admin(&mut fixture, "sessions/list", "").contains("Pairing"));
     // One that is refused closes none.
-    assert_eq!(admin(&mut fixture, "board/pair", "username=admin"), ok_of("admin"));
+    assert_eq!(open_for(&mut fixture, "admin", 1), ok_of("admin"));
     assert!(admin(&mut fixture, "board/pair", "username=eve").contains(r#""code":"13""#));
     assert!(fixture.server.is_pairing());
 }

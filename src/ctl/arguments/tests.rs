@@ -49,8 +49,10 @@ fn commands() {
     assert_eq!(action("configuration set f --dry-run --seconds 9 --no-confirm"), configuration(set));
     assert_eq!(action("reboot"), Action::End(BoardEnd::Reboot));
     assert_eq!(action("poweroff"), Action::End(BoardEnd::PowerOff));
-    assert_eq!(action("pair wall"), Action::Pair { user: Some("wall".into()) });
-    assert_eq!(action("pair --cert c --key k"), Action::Pair { user: None });
+    assert_eq!(action("pair wall"), Action::Pair { user: Some("wall".into()), only: None });
+    let only = Action::Pair { user: Some("wall".into()), only: Some("0011".into()) };
+    assert_eq!(action("pair wall --only 0011"), only);
+    assert_eq!(action("pair --cert c --key k"), Action::Pair { user: None, only: None });
     assert_eq!(action("unlock"), Action::Unlock { user: None });
     assert_eq!(action("sessions"), Action::Sessions { end: None });
     assert_eq!(action("sessions end 8ed92253"), Action::Sessions { end: Some("8ed92253".into()) });
