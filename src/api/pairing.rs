@@ -90,8 +90,8 @@ pub(super) fn open<'a>(
                 "key: a beginning of the SHA-256 of the public key, of 16 hexadecimal digits or more"
             }
             Some(_) if accounts.pairing.has_early(cx.now) && key.is_empty() => {
-                "a client asks since less than two minutes, before the window is open, and could be faster than yours: \
-                 give the `key` of yours, or stop it and try again later"
+                "a client has asked in the last two minutes, before the window was open, and could be faster than yours: \
+                 give the `key` of yours, or stop that one and try again later"
             }
             Some(_) => "",
         };

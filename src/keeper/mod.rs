@@ -340,7 +340,7 @@ pub fn run<T: Configuration>(
                 if main_loop.is_slot_good() {
                     start.set_slot_good();
                 }
-                if main_loop.is_leaving() {
+                if main_loop.has_left() {
                     main_loop.execute(&start.text());
                 }
                 let renewed = main_loop.renew();

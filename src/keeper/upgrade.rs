@@ -213,6 +213,16 @@ impl MainLoop {
         matches!(self.upgrade, Upgrade::Leaving { .. })
     }
 
+    /// Returns true if the server has gone for an upgrade. The next program knows of no change: where the server has died
+    /// before its own was in force, or gone, another server of this program settles that first.
+    pub(super) fn has_left(&mut self) -> bool {
+        if let (Upgrade::Leaving { until, is_sent }, true) = (&mut self.upgrade, self.is_unconfirmed) {
+            (*until, *is_sent) = (Some(Instant::now() + SERVER_LEAVE_TIME), false);
+            return false;
+        }
+        self.is_leaving()
+    }
+
     /// Executes the new program in place of this one, after the server has gone. It returns if that fails, or if a
     /// signal has asked for the end of everything: the server is started again then.
     pub(super) fn execute(&mut self, configuration: &str) {

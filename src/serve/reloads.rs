@@ -79,7 +79,8 @@ impl Core {
             if let Some(notice) = ended.or(earlier) {
                 self.server.set_change_notice(notice);
             }
-        } else if is_own {
+        } else if is_own && self.reloads.pending.is_none() && !self.server.is_shutting_down() {
+            // One whose services still stop, or that the end of the server prevents, is for the next server.
             self.system.processes().report_unfinished(Unfinished::None);
         }
         if call_id == NO_CALL {

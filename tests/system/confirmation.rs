@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use super::services::{OK, status, until_state};
 use super::supervision::send;
 use super::trial::{SHORT, added, change, change_by, confirm, device, post, text, written};
+use super::upgrade::{put, start_copy};
 use crate::support::device::{ADMIN, shell, stored_password};
 use crate::support::directory::Directory;
 use crate::support::http::{Response, exchange, form_request, login_form, session_of};
@@ -250,7 +251,7 @@ fn change_that_was_confirmed_while_services_stop_for_it_is_in_force_after_two_ki
             until(begun, || server.log().matches(begun).count() == number);
             until_state(&server, "slow", "stopping");
             if has_hup {
-                send(server.pid(), Signal::HUP);
+                send(server.keeper(), Signal::HUP);
             }
         }
         server.crash();
@@ -270,6 +271,47 @@ fn confirmed_elsewhere(server: &Server, later: &Device) -> SocketAddr {
     let socket = Stream::Plain(TcpStream::connect(opened).unwrap());
     assert_eq!(Response::parse(&exchange(socket, form.as_bytes())).body, OK);
     opened
+}
+
+/// The next program did not know of the change.
+#[test]
+fn change_that_was_confirmed_is_in_force_when_its_server_is_killed_before_an_upgrade() {
+    let (mut server, program) = start_copy(&device(&slow(9)));
+    until_state(&server, "slow", "started");
+    // It is tried for a second, before there is a change.
+    let own = friendlet();
+    let script = format!("#!/bin/sh\nsleep 1\nexec {} \"$@\"\n", own.get_program().display());
+    put(&program, script.as_bytes());
+    send(server.keeper(), Signal::USR2);
+    assert!(change(&server, &device(&slow(11)), "seconds=60").contains("Change"));
+    assert_eq!(confirm(&server), OK);
+    until("the program is tried", || server.log().contains("the new program can take over"));
+    put(&program, &fs::read(own.get_program()).unwrap());
+    assert_eq!(status(&server, "slow").state, "stopping");
+    server.crash();
+    assert_eq!(status(&server, "slow").state, "stopping");
+    // Once it is in force, the upgrade goes on.
+    server.replace(|| ());
+    until_state(&server, "slow", "started");
+    assert!(is_nice(&server, 11) && !server.call("board/status").contains("not confirmed"));
+    server.stop();
+}
+
+/// The second read failed because the server ended, and the first one was forgotten with it.
+#[test]
+fn reload_whose_services_stop_is_not_lost_in_an_upgrade_while_another_waits() {
+    let mut server = Server::start(&device(&slow(9)));
+    until_state(&server, "slow", "started");
+    fs::write(server.config_file(), text(&server, &device(&slow(11)))).unwrap();
+    for _ in 0..2 {
+        send(server.keeper(), Signal::HUP);
+        until_state(&server, "slow", "stopping");
+    }
+    until("both have come", || server.log().matches("SIGHUP: reload").count() == 2);
+    server.upgrade();
+    until("its services are in force", || is_nice(&server, 11));
+    until_state(&server, "slow", "started");
+    server.stop();
 }
 
 /// The next server had what ran before the change run again.

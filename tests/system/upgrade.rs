@@ -25,7 +25,7 @@ fn device(tables: &[String]) -> Device {
 }
 
 /// A server whose program may be replaced.
-fn start_copy(device: &Device) -> (Server, String) {
+pub(super) fn start_copy(device: &Device) -> (Server, String) {
     let directory = Directory::new();
     let program = directory.file("friendlet");
     fs::copy(friendlet().get_program(), &program).unwrap();
@@ -51,7 +51,7 @@ fn board_that_falls_back_is_upgraded_and_logs_it() {
 }
 
 /// Puts another program in the place of the one that runs.
-fn put(program: &str, content: &[u8]) {
+pub(super) fn put(program: &str, content: &[u8]) {
     let new = format!("{program}.new");
     fs::write(&new, content).unwrap();
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
