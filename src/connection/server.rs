@@ -487,17 +487,17 @@ impl Server {
                 break;
             }
         }
-        let changed = self.api.services.take_changed_checks();
-        for slot in self.slots.iter_mut().filter(|slot| changed != 0 && slot.closing.is_open()) {
-            slot.pushes.checks |= changed;
-            push::flush_checks(slot, &self.api, now);
-            wake(&mut self.wakes, slot.place.id);
-        }
-        let changed = self.api.services.take_changed_events(now);
-        for slot in self.slots.iter_mut().filter(|slot| changed != 0 && slot.closing.is_open()) {
-            slot.pushes.events |= changed;
-            push::flush_events(slot, &self.api, now);
-            wake(&mut self.wakes, slot.place.id);
+        let services = &mut self.api.services;
+        let (checks, events) = (services.take_changed_checks(), services.take_changed_events(now));
+        // Each step comes here, and most change nothing of it.
+        if checks != 0 || events != 0 {
+            for slot in self.slots.iter_mut().filter(|slot| slot.closing.is_open()) {
+                slot.pushes.checks |= checks;
+                slot.pushes.events |= events;
+                push::flush_checks(slot, &self.api, now);
+                push::flush_events(slot, &self.api, now);
+                wake(&mut self.wakes, slot.place.id);
+            }
         }
         while let Some(key) = self.api.accounts.next_ended() {
             self.end_session(key, "session killed", now);
