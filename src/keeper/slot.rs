@@ -357,6 +357,8 @@ impl Slot {
             (State::Free, _) | (State::Ended { .. }, Scope::Leader) => Ok(()),
             (State::Launching { launch, is_killed, .. }, _) if signal == Signal::Kill => {
                 *is_killed = true;
+                // It may have executed its program, which may have children. Before that, it has no group of its own.
+                let _ = kill_process_group(launch.pid, number);
                 kill_process(launch.pid, number)
             }
             // The program is not there yet to handle it.
@@ -471,6 +473,33 @@ mod tests {
         writer.write_all(&[b'x'; READY_PIPE_BYTES + 1]).unwrap();
         assert!(read(&mut slot) && slot.ready.is_none() && !slot.was_ready);
         assert!(writer.write_all(b"\n").is_err(), "nothing reads it any more");
+    }
+
+    /// The next run began beside the children of a start that was killed with its server.
+    #[test]
+    fn start_that_is_killed_leaves_no_child_of_its_program() {
+        use std::io::BufRead as _;
+        use std::os::unix::process::CommandExt as _;
+        use std::process::{Command, Stdio};
+
+        use super::super::procfs;
+        let _children = lock_children();
+        let mut program = Command::new("sh");
+        program.args(["-c", "sleep 1000 & echo $!; wait"]).process_group(0).stdout(Stdio::piped());
+        let mut leader = program.spawn().unwrap();
+        let mut line = String::new();
+        io::BufReader::new(leader.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let child = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        let ((output, _writer), (error, _)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        let launch = Launch { pid: Pid::from_child(&leader), error };
+        let state = State::Launching { launch, output, is_killed: false, failure: None };
+        Slot { state, ..Slot::FREE }.signal(Signal::Kill, Scope::Group);
+        leader.wait().unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while procfs::start(child).is_some() && !procfs::is_zombie(child) {
+            assert!(Instant::now() < until, "it runs on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]
