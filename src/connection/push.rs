@@ -4,6 +4,7 @@ use core::fmt::Display;
 use core::time::Duration;
 
 use super::machine::{ANSWER_ROOM, Connection, Context};
+use super::pending_pushes::PendingPushes;
 use super::{PUSH_BACKLOG_BYTES, PUSH_OUTPUT_BYTES, PUSH_OUTPUT_LINES};
 use crate::api::{self, Accounts, Api, Platform};
 use crate::friendcore::reply;
@@ -70,7 +71,7 @@ const _: () = assert!(
     "push_backlog_bytes: must hold the events of a service"
 );
 
-/// Bit of a service in [`PendingPushes`](super::pending_pushes::PendingPushes).
+/// Bit of a service in [`PendingPushes`].
 fn bit(service: ServiceId) -> u64 {
     1 << service.index()
 }
@@ -102,22 +103,39 @@ fn flush_changes(connection: &mut Connection, api: &Api, platform: &dyn Platform
     if !connection.pushes.is_notified && api.board.has_problem() {
         notify_problem(connection, api);
     }
-    if connection.pushes.services == 0 {
+    flush_services(
+        connection,
+        api,
+        |pushes| &mut pushes.services,
+        |connection, service, spec| {
+            let status = api.services.status(service, now);
+            let (state, pid, reason) = (status.state, status.pid, status.reason());
+            let change = ServiceChange::new(StateChange { service, state, pid, reason }, spec, platform);
+            change.is_none_or(|change| connection.put_frame(&change.frame).is_ok())
+        },
+    );
+}
+
+/// Sends the pending pushes of one kind, as far as there is room, to users of their services. `put` returns false without
+/// room for that of a service.
+fn flush_services(
+    connection: &mut Connection,
+    api: &Api,
+    pending: fn(&mut PendingPushes) -> &mut u64,
+    put: impl Fn(&mut Connection, ServiceId, &Spec) -> bool,
+) {
+    if *pending(&mut connection.pushes) == 0 {
         return;
     }
     for (service, spec) in api.services.table().iter() {
         let bit = bit(service);
         // The socket may be bound to another user since the change.
         if !may_receive(connection, &api.accounts, &spec.name) {
-            connection.pushes.services &= !bit;
+            *pending(&mut connection.pushes) &= !bit;
         }
-        if connection.pushes.services & bit != 0 && may_push(connection) {
-            let status = api.services.status(service, now);
-            let (state, pid, reason) = (status.state, status.pid, status.reason());
-            let change = ServiceChange::new(StateChange { service, state, pid, reason }, spec, platform);
-            if change.is_none_or(|change| connection.put_frame(&change.frame).is_ok()) {
-                connection.pushes.services &= !bit;
-            }
+        let is_pending = *pending(&mut connection.pushes) & bit != 0;
+        if is_pending && may_push(connection) && put(connection, service, spec) {
+            *pending(&mut connection.pushes) &= !bit;
         }
     }
 }
@@ -152,20 +170,15 @@ pub(super) fn flush_events(connection: &mut Connection, api: &Api, now: Duration
     if connection.pushes.events == 0 {
         return;
     }
-    for (service, spec) in api.services.table().iter() {
-        let bit = bit(service);
-        // The socket may be bound to another user since the change.
-        if !may_receive(connection, &api.accounts, &spec.name) {
-            connection.pushes.events &= !bit;
-        }
-        let events = || api.services.events(service);
-        if connection.pushes.events & bit != 0
-            && may_push(connection)
-            && connection.put_text(|out| reply::service_events(out, &spec.name, events())).is_ok()
-        {
-            connection.pushes.events &= !bit;
-        }
-    }
+    flush_services(
+        connection,
+        api,
+        |pushes| &mut pushes.events,
+        |connection, service, spec| {
+            let events = || api.services.events(service);
+            connection.put_text(|out| reply::service_events(out, &spec.name, events())).is_ok()
+        },
+    );
     connection.track_stall(now);
 }
 

@@ -5,7 +5,6 @@
 //! always verified.
 
 use std::fmt;
-
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::digest;

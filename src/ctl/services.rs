@@ -105,10 +105,12 @@ fn settled(link: &mut Link, name: &str, is_to_run: bool) -> Result<String, Failu
         let late = text("Late");
         let is_late = is_to_run && state == "started" && !late.is_empty();
         if has_failed || is_late || Instant::now() >= deadline {
-            let why = match (text("Reason").as_str(), is_late) {
-                (_, true) => format!("not ready within {late} s"),
-                (reason, _) if has_failed => format!("{state}: {reason}"),
-                _ => format!("still {}", Raw::parse(&content).map_or(state, shown_state)),
+            let why = if is_late {
+                format!("not ready within {late} s")
+            } else if has_failed {
+                format!("{state}: {}", text("Reason"))
+            } else {
+                format!("still {}", Raw::parse(&content).map_or(state, shown_state))
             };
             let (why, name) = (sanitize(&why), sanitize(name));
             return Err(Failure::new(FAILED, format!("{name}: {why}; see `friendlet ctl logs {name}`")));
@@ -343,13 +345,10 @@ fn status_row(service: &str, content: &str) -> Row {
         Some(own) => format!("{state}: {}", sanitize(&own)),
         None => state,
     };
-    let state = reply.map_or_else(
-        || state.clone(),
-        |reply| format!("{state}{}", events(reply, "Events", ["Key", "Value"])),
-    );
+    let events = reply.map_or_else(String::new, |reply| events(reply, "Events", ["Key", "Value"]));
     vec![
         sanitize(service),
-        state,
+        state + &events,
         shown(text("Pid").filter(|pid| pid != "0")),
         reply.map_or_else(|| "-".to_owned(), |reply| shown_duration(reply, "Since")),
         shown(text("Restarts")),

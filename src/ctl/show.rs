@@ -226,6 +226,7 @@ fn list(object: Raw<'_>, key: &str) -> String {
     let words: Vec<String> = members(object, key).filter_map(text).map(|word| sanitize(&word)).collect();
     shown_or(Some(words.join(", ")))
 }
+
 fn yes_no(object: Raw<'_>, key: &str) -> &'static str {
     match text_of(object, key).as_deref() {
         Some("true") => "yes",

@@ -226,9 +226,9 @@ pub fn service_log(out: &mut Writer<'_>, service: &str, log: &ServiceLog<'_>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::RefusalKind;
     use core::time::Duration;
 
+    use super::super::RefusalKind;
     use super::*;
     use crate::json;
     use crate::service::{ServiceId, StatusText};

@@ -210,9 +210,9 @@ impl Report {
             ProcessEvent::Suspended => (4, 0, 0, 0, 0),
             ProcessEvent::Resumed => (5, 0, 0, 0, 0),
             ProcessEvent::Notified(notice) => (6, flags_of(notice), 0, 0, 0),
-            ProcessEvent::Event(EventReport { age, life, changes, .. }) => {
-                let age = i32::try_from(age.as_secs()).unwrap_or(i32::MAX);
-                (9, u8::from(life.is_some()), 0, changes, age)
+            ProcessEvent::Event(event) => {
+                let age = i32::try_from(event.age.as_secs()).unwrap_or(i32::MAX);
+                (9, flags_of(carrier(event)), 0, event.changes, age)
             }
             ProcessEvent::StopCommand(Ok(exit)) => {
                 let (flags, number) = of_exit(exit);
@@ -224,16 +224,14 @@ impl Report {
         let [n0, n1, n2, n3] = number.to_ne_bytes();
         let mut bytes = [0; REPORT_BYTES];
         let head = [kind, slot, flags, stage, p0, p1, p2, p3, n0, n1, n2, n3];
-        let (mut extend, mut text) = (0, StatusText::EMPTY);
-        let micros =
-            |time: Option<Duration>| u64::try_from(time.unwrap_or_default().as_micros()).unwrap_or(u64::MAX);
-        match event {
-            ProcessEvent::Notified(notice) => {
-                (extend, text) = (micros(notice.extend), notice.text.unwrap_or(StatusText::EMPTY));
-            }
-            ProcessEvent::Event(report) => (extend, text) = (micros(report.life), report.text),
-            _ => {}
-        }
+        let notice = match event {
+            ProcessEvent::Notified(notice) => notice,
+            ProcessEvent::Event(event) => carrier(event),
+            _ => Notice::default(),
+        };
+        let extend = notice.extend.unwrap_or_default().as_micros();
+        let extend = u64::try_from(extend).unwrap_or(u64::MAX);
+        let text = notice.text.unwrap_or(StatusText::EMPTY);
         let text = text.as_str().as_bytes();
         let all = head.into_iter().chain(extend.to_ne_bytes()).chain([text.len() as u8]);
         for (to, from) in bytes.iter_mut().zip(all.chain(text.iter().copied())) {
@@ -260,8 +258,7 @@ impl Report {
             7 => ProcessEvent::StopCommand(Ok(exit_of(flags, number))),
             8 => ProcessEvent::StopCommand(Err(error()?)),
             9 => {
-                // Extension and text are in the place of those of a notice.
-                let Notice { extend, text, .. } = notice_of(if flags & 1 == 0 { 16 } else { 24 }, rest)?;
+                let Notice { extend, text, .. } = notice_of(flags, rest)?;
                 let age = Duration::from_secs(number.unsigned_abs().into());
                 ProcessEvent::Event(EventReport { text: text?, age, life: extend, changes: pid })
             }
@@ -301,6 +298,11 @@ pub(super) fn exit_of(flags: u8, number: i32) -> Exit {
         return Exit::Code(number);
     }
     Exit::Signal { signal: number, core: flags & 4 != 0, oom: flags & 8 != 0 }
+}
+
+/// Notice in whose places an event is encoded: its life as the extension, and its text.
+fn carrier(event: EventReport) -> Notice {
+    Notice { extend: event.life, text: Some(event.text), ..Notice::default() }
 }
 
 fn flags_of(notice: Notice) -> u8 {

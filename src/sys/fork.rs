@@ -185,7 +185,8 @@ static ARRIVED: AtomicU32 = AtomicU32::new(0);
 /// Descriptor to which the handler writes a byte.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 
-/// Notes these signals as they arrive, for the rest of the process. `wake` gets a byte for each, and must not block.
+/// Notes these signals as they arrive, for the rest of the process. `wake` gets a byte for each, and must not block. A
+/// [`SignalFd`] needs the signals blocked in every thread, and this process has some before.
 pub fn handle_signals(signals: &[c_int], wake: OwnedFd) {
     // An earlier descriptor stays open, because a handler may be using it.
     WAKE.store(wake.into_raw_fd(), Ordering::SeqCst);

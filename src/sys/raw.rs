@@ -1,5 +1,5 @@
-//! System calls about the clock and the random numbers of the kernel that have no safe form, neither in std nor in
-//! rustix: clock_adjtime(2) and the ioctls RNDADDENTROPY of random(4) and SIOCOUTQ of unix(7).
+//! System calls that have no safe form, neither in std nor in rustix: clock_adjtime(2), and the ioctls RNDADDENTROPY of
+//! random(4) and SIOCOUTQ of unix(7).
 
 #![allow(unsafe_code, reason = "the kernel reads and writes the arguments of these calls")]
 
