@@ -99,10 +99,10 @@ impl Cgroups {
         Some(cgroups)
     }
 
-    /// Finds the groups of killed keepers before this one. Those of services count as theirs from now on; the processes
-    /// of others are killed.
+    /// Finds the groups of killed keepers before this one, which has their table of processes: a server of theirs that is
+    /// ending may still live. Those of services count as theirs from now on; the processes of others are killed.
     pub(super) fn follow(&mut self, services: &ServiceTable) {
-        self.followed = self.left().into_iter().filter(|base| self.follows(base)).collect();
+        self.followed = self.others().into_iter().filter(|base| self.follows(base)).collect();
         self.kill_left(|name| name != KEEPER && service_in(name, services).is_none());
     }
 
@@ -133,7 +133,7 @@ impl Cgroups {
     /// another line may be followed by one that gives its services their time.
     pub(super) fn remove_left(&self) -> bool {
         let (populated, empty): (std::vec::Vec<_>, std::vec::Vec<_>) =
-            self.left().into_iter().partition(|base| is_populated(base));
+            self.others().into_iter().filter(|base| !is_locked(base)).partition(|base| is_populated(base));
         for base in empty {
             remove_below(&base);
             let _ = fs::remove_dir(base);
@@ -147,14 +147,14 @@ impl Cgroups {
         line(base).is_some_and(|found| found != NO_LINE && line(Path::new(&self.base)) == Some(found))
     }
 
-    /// Directories of keepers that were killed.
-    fn left(&self) -> std::vec::Vec<PathBuf> {
+    /// Directories of other keepers.
+    fn others(&self) -> std::vec::Vec<PathBuf> {
         let base = Path::new(&self.base);
-        let is_left = |path: &PathBuf| {
+        let is_other = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default();
-            name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) && path != base && !is_locked(path)
+            name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) && path != base
         };
-        base.parent().into_iter().flat_map(children).filter(is_left).collect()
+        base.parent().into_iter().flat_map(children).filter(is_other).collect()
     }
 
     /// Takes over what an earlier program has created: see [`parts`](Self::parts).

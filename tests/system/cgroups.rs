@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use friendlet::service::KILL_TIMEOUT;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::services::{start, status, until_state};
@@ -119,6 +120,17 @@ fn processes_that_a_killed_keeper_has_left_are_killed_by_the_next_one_alone() {
 
 #[test]
 fn nothing_of_a_service_is_left_when_it_starts_after_a_killed_keeper() {
+    assert_nothing_is_left(false);
+}
+
+/// The lock of its groups is the server's, too: they were those of a keeper that lives.
+#[test]
+fn nothing_of_a_service_is_left_when_it_starts_while_the_server_of_a_killed_keeper_ends() {
+    assert_nothing_is_left(true);
+}
+
+#[track_caller]
+fn assert_nothing_is_left(is_server_ending: bool) {
     let files = Directory::new();
     let [flushed, pids] = ["flushed", "pids"].map(|name| files.file(name));
     // What it writes to standard error after the end of the keeper would end it.
@@ -157,6 +169,9 @@ fn nothing_of_a_service_is_left_when_it_starts_after_a_killed_keeper() {
     let old = all();
     let signals = || fs::read_to_string(&signals).unwrap_or_default();
     until("the other daemon is signalled", || signals() == "TERM\n");
+    let base = Path::new(&group(&server)).parent().map(Path::to_owned).unwrap();
+    let lock = is_server_ending.then(|| fs::File::open(base).unwrap());
+    lock.iter().for_each(|lock| flock(lock, FlockOperation::LockShared).unwrap());
     for pid in [server.keeper(), server.pid()] {
         kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
     }
