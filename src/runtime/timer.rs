@@ -91,11 +91,12 @@ mod tests {
             timer.after(Duration::from_millis(ms)).await;
             fired.borrow_mut().push(ms);
         };
-        let both = smol::future::zip(wait(&long, 60), wait(&short, 20));
+        // On a busy machine the loop may run again only once both of two close deadlines have passed.
+        let both = smol::future::zip(wait(&long, 1000), wait(&short, 20));
         block_on(&mut Tasks::new(0), both).unwrap();
-        assert_eq!(*fired.borrow(), [20, 60]);
+        assert_eq!(*fired.borrow(), [20, 1000]);
         // The loop counts from its last wake-up, which was before the start.
-        assert!(start.elapsed() >= Duration::from_millis(50), "{:?}", start.elapsed());
+        assert!(start.elapsed() >= Duration::from_millis(990), "{:?}", start.elapsed());
     }
 
     #[test]

@@ -156,8 +156,25 @@ fn file_with_an_error_is_not_overwritten_before_a_reload_has_found_it() {
 
 /// A service whose stop takes some seconds.
 fn slow(nice: u8) -> String {
-    let script = "trap 'sleep 3; exit 0' TERM; echo up; while :; do sleep 0.05; done";
-    shell("slow", script, &format!("ready = \"line:up\"\nautostart = true\nnice = {nice}"))
+    slow_for("sleep 3", nice)
+}
+
+/// A directory, and the file in it that ends the stop of a service.
+fn end_file() -> (Directory, String) {
+    let files = Directory::new();
+    let end = files.file("end");
+    (files, end)
+}
+
+/// A service whose stop takes until this file exists.
+fn held(end: &str, nice: u8) -> String {
+    slow_for(&format!("until test -e {end}; do sleep 0.05; done"), nice)
+}
+
+fn slow_for(wait: &str, nice: u8) -> String {
+    let script = format!("trap '{wait}; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+    let keys = format!("ready = \"line:up\"\nautostart = true\nnice = {nice}\nstop_timeout_s = 100");
+    shell("slow", &script, &keys)
 }
 
 fn is_nice(server: &Server, nice: u8) -> bool {
@@ -221,15 +238,17 @@ fn change_is_gone_with_its_notice_when_the_server_is_killed_while_services_stop_
 
 #[test]
 fn service_that_has_stopped_for_a_change_runs_again_when_the_server_is_killed_meanwhile() {
+    let (_files, end) = end_file();
     let quick = added("quick");
-    let mut server = Server::start(&device(&(slow(9) + &quick)));
+    let mut server = Server::start(&device(&(held(&end, 9) + &quick)));
     until_state(&server, "slow", "started");
     until_state(&server, "quick", "started");
-    let answer = change(&server, &device(&slow(11)), "seconds=60");
+    let answer = change(&server, &device(&held(&end, 11)), "seconds=60");
     assert!(answer.contains(r#""Removed": ["quick"]"#), "{answer}");
     until_state(&server, "quick", "stopped");
     assert_eq!(status(&server, "slow").state, "stopping");
     server.crash();
+    fs::write(&end, "").unwrap();
     for name in ["slow", "quick"] {
         until_state(&server, name, "started");
     }
@@ -240,9 +259,10 @@ fn service_that_has_stopped_for_a_change_runs_again_when_the_server_is_killed_me
 #[test]
 fn change_that_was_confirmed_while_services_stop_for_it_is_in_force_after_two_kills() {
     for has_hup in [false, true] {
-        let mut server = Server::start(&device(&slow(9)));
+        let (_files, end) = end_file();
+        let mut server = Server::start(&device(&held(&end, 9)));
         until_state(&server, "slow", "started");
-        let later = Device { address: "127.0.0.2:0".to_owned(), ..device(&slow(11)) };
+        let later = Device { address: "127.0.0.2:0".to_owned(), ..device(&held(&end, 11)) };
         let opened = confirmed_elsewhere(&server, &later);
         for number in 1..=2 {
             server.crash();
@@ -255,6 +275,7 @@ fn change_that_was_confirmed_while_services_stop_for_it_is_in_force_after_two_ki
             }
         }
         server.crash();
+        fs::write(&end, "").unwrap();
         until("its services are in force", || is_nice(&server, 11));
         until_state(&server, "slow", "started");
         assert!(!server.call("board/status").contains("not confirmed"));
@@ -276,14 +297,15 @@ fn confirmed_elsewhere(server: &Server, later: &Device) -> SocketAddr {
 /// The next program did not know of the change.
 #[test]
 fn change_that_was_confirmed_is_in_force_when_its_server_is_killed_before_an_upgrade() {
-    let (mut server, program) = start_copy(&device(&slow(9)));
+    let (_files, end) = end_file();
+    let (mut server, program) = start_copy(&device(&held(&end, 9)));
     until_state(&server, "slow", "started");
     // It is tried for a second, before there is a change.
     let own = friendlet();
     let script = format!("#!/bin/sh\nsleep 1\nexec {} \"$@\"\n", own.get_program().display());
     put(&program, script.as_bytes());
     send(server.keeper(), Signal::USR2);
-    assert!(change(&server, &device(&slow(11)), "seconds=60").contains("Change"));
+    assert!(change(&server, &device(&held(&end, 11)), "seconds=60").contains("Change"));
     assert_eq!(confirm(&server), OK);
     until("the program is tried", || server.log().contains("the new program can take over"));
     put(&program, &fs::read(own.get_program()).unwrap());
@@ -291,7 +313,7 @@ fn change_that_was_confirmed_is_in_force_when_its_server_is_killed_before_an_upg
     server.crash();
     assert_eq!(status(&server, "slow").state, "stopping");
     // Once it is in force, the upgrade goes on.
-    server.replace(|| ());
+    server.replace(|| fs::write(&end, "").unwrap());
     until_state(&server, "slow", "started");
     assert!(is_nice(&server, 11) && !server.call("board/status").contains("not confirmed"));
     server.stop();
@@ -300,15 +322,17 @@ fn change_that_was_confirmed_is_in_force_when_its_server_is_killed_before_an_upg
 /// The second read failed because the server ended, and the first one was forgotten with it.
 #[test]
 fn reload_whose_services_stop_is_not_lost_in_an_upgrade_while_another_waits() {
-    let mut server = Server::start(&device(&slow(9)));
+    let (_files, end) = end_file();
+    let mut server = Server::start(&device(&held(&end, 9)));
     until_state(&server, "slow", "started");
-    fs::write(server.config_file(), text(&server, &device(&slow(11)))).unwrap();
+    fs::write(server.config_file(), text(&server, &device(&held(&end, 11)))).unwrap();
     for _ in 0..2 {
         send(server.keeper(), Signal::HUP);
         until_state(&server, "slow", "stopping");
     }
     until("both have come", || server.log().matches("SIGHUP: reload").count() == 2);
     server.upgrade();
+    fs::write(&end, "").unwrap();
     until("its services are in force", || is_nice(&server, 11));
     until_state(&server, "slow", "started");
     server.stop();
@@ -319,10 +343,11 @@ fn reload_whose_services_stop_is_not_lost_in_an_upgrade_while_another_waits() {
 fn service_that_is_stopped_while_others_stop_for_a_change_stays_stopped_after_a_kill() {
     let simple = |nice| shell("simple", "exec sleep 1000", &format!("autostart = true\nnice = {nice}"));
     for is_kept in [false, true] {
-        let mut server = Server::start(&device(&(slow(9) + &simple(1))));
+        let (_files, end) = end_file();
+        let mut server = Server::start(&device(&(held(&end, 9) + &simple(1))));
         until_state(&server, "slow", "started");
         until_state(&server, "simple", "started");
-        assert!(change(&server, &device(&(slow(11) + &simple(2))), "seconds=60").contains("Change"));
+        assert!(change(&server, &device(&(held(&end, 11) + &simple(2))), "seconds=60").contains("Change"));
         if is_kept {
             assert_eq!(confirm(&server), OK);
         }
@@ -330,6 +355,7 @@ fn service_that_is_stopped_while_others_stop_for_a_change_stays_stopped_after_a_
         assert_eq!(server.call("services/simple/stop"), OK);
         assert_eq!(status(&server, "slow").state, "stopping");
         server.crash();
+        fs::write(&end, "").unwrap();
         until("the change is in force, or gone", || is_nice(&server, if is_kept { 11 } else { 9 }));
         until_state(&server, "slow", "started");
         assert_eq!(status(&server, "simple").state, "stopped");
