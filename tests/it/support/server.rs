@@ -113,8 +113,11 @@ impl Server {
     /// Starts the server with a standard error that this value does not read, and waits until it accepts.
     #[track_caller]
     pub(crate) fn start_with_stderr(device: &Device, stderr: impl Into<Stdio>) -> Self {
-        // Free a moment ago, for nothing reports which port the server has chosen.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        // Nothing reports which port the server has chosen, so it is given one that is free. At an address of this process
+        // alone, no server of another case takes it before.
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let address =
+            TcpListener::bind((Ipv4Addr::new(127, 77, high, low), 0)).unwrap().local_addr().unwrap();
         let directory = Directory::new();
         let device = Device { address: address.to_string(), ..device.clone() };
         let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
