@@ -1,7 +1,5 @@
 //! `friendlet limits`.
 
-use std::fmt::Write as _;
-
 use crate::limits::{Limit, Value};
 use crate::net::tls;
 use crate::{
@@ -36,56 +34,96 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Client", ctl::LIMITS),
 ];
 
-/// Number of limits in the modules. The board's come first.
-const COUNT: usize = {
-    let (mut count, mut module) = (0, 0);
-    while module < MODULES.len() {
-        count += MODULES[module].1.len();
-        module += 1;
-    }
-    count
-};
-
-/// Name and value of each limit. The rest of a [`Limit`] is for the page and the tests, and is not in the
-/// program.
-static LINES: [(&str, Value); COUNT] = {
-    let mut lines = [("", Value::Number(0)); COUNT];
-    let (mut line, mut module) = (0, 0);
-    while module < MODULES.len() {
-        let (limits, mut limit) = (MODULES[module].1, 0);
-        while limit < limits.len() {
-            lines[line] = (limits[limit].name, limits[limit].value);
-            line += 1;
-            limit += 1;
-        }
-        module += 1;
-    }
-    lines
-};
-
 /// Every limit of this build as TOML: `[limits]` as in the board's file, sizes and counts of the modules,
 /// times in seconds.
-pub(super) fn text() -> String {
-    let (board, modules) = LINES.split_at(limits::LIMITS.len());
-    let mut text = format!("# board {}, {}\n[limits]\n", limits::BOARD, limits::TARGET);
-    let (mut sizes, mut times) = ("\n[sizes]\n".to_owned(), "\n[times]\n".to_owned());
-    for (lines, numbers) in [(board, &mut text), (modules, &mut sizes)] {
-        for (name, value) in lines {
-            let name = name.to_ascii_lowercase();
-            // Writing to a String does not fail.
-            let _ = match value {
-                Value::Number(number) => writeln!(numbers, "{name} = {number}"),
-                // A float would bring the formatting of floats into the program, 8 kB on ARMv7.
-                Value::Time(time) if time.subsec_millis() == 0 => {
-                    writeln!(times, "{name} = {}", time.as_secs())
+pub(super) fn text() -> &'static str {
+    // Names and values in a table, and what writes them, are 6 kB more on ARMv7 than the text.
+    static TEXT: Text<{ Text::<0>::of_limits().length }> = Text::of_limits();
+    str::from_utf8(&TEXT.bytes).unwrap_or_default()
+}
+
+/// Text that the compiler writes. One without room only counts its bytes.
+struct Text<const ROOM: usize> {
+    bytes: [u8; ROOM],
+    length: usize,
+}
+
+impl<const ROOM: usize> Text<ROOM> {
+    const fn of_limits() -> Self {
+        let mut text = Self { bytes: [0; ROOM], length: 0 };
+        let (board, modules) = MODULES.split_at(1);
+        text.push("# board ");
+        text.push(limits::BOARD);
+        text.push(", ");
+        text.push(limits::TARGET);
+        text.push("\n[limits]\n");
+        text.push_limits(board, false);
+        text.push("\n[sizes]\n");
+        text.push_limits(modules, false);
+        text.push("\n[times]\n");
+        text.push_limits(modules, true);
+        text
+    }
+
+    /// The times of these modules, or their sizes and counts.
+    const fn push_limits(&mut self, modules: &[(&str, &[Limit])], times: bool) {
+        let mut module = 0;
+        while module < modules.len() {
+            let (limits, mut limit) = (modules[module].1, 0);
+            while limit < limits.len() {
+                if matches!(limits[limit].value, Value::Time(_)) == times {
+                    self.push_limit(&limits[limit]);
                 }
-                Value::Time(time) => {
-                    writeln!(times, "{name} = {}.{:03}", time.as_secs(), time.subsec_millis())
-                }
-            };
+                limit += 1;
+            }
+            module += 1;
         }
     }
-    text + &sizes + &times
+
+    const fn push_limit(&mut self, limit: &Limit) {
+        let mut at = 0;
+        while at < limit.name.len() {
+            self.push_byte(limit.name.as_bytes()[at].to_ascii_lowercase());
+            at += 1;
+        }
+        self.push(" = ");
+        match limit.value {
+            Value::Number(number) => self.push_number(number),
+            Value::Time(time) => {
+                self.push_number(time.as_secs());
+                let milliseconds = time.subsec_millis() as u64;
+                if milliseconds > 0 {
+                    self.push(".");
+                    self.push_number(milliseconds / 100);
+                    self.push_number(milliseconds / 10 % 10);
+                    self.push_number(milliseconds % 10);
+                }
+            }
+        }
+        self.push("\n");
+    }
+
+    const fn push_number(&mut self, number: u64) {
+        if number > 9 {
+            self.push_number(number / 10);
+        }
+        self.push_byte(b'0' + (number % 10) as u8);
+    }
+
+    const fn push(&mut self, text: &str) {
+        let mut at = 0;
+        while at < text.len() {
+            self.push_byte(text.as_bytes()[at]);
+            at += 1;
+        }
+    }
+
+    const fn push_byte(&mut self, byte: u8) {
+        if self.length < ROOM {
+            self.bytes[self.length] = byte;
+        }
+        self.length += 1;
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +139,7 @@ mod tests {
         assert_eq!(table("sizes")["control_bytes"].as_integer(), Some(125));
         assert_eq!(table("times")["upkeep_delay"].as_float(), Some(0.25));
         assert_eq!(table("times")["head_timeout"].as_integer(), Some(10));
-        assert_eq!(file.values().map(|table| table.as_table().unwrap().len()).sum::<usize>(), COUNT);
+        let count = file.values().map(|table| table.as_table().unwrap().len()).sum::<usize>();
+        assert_eq!(count, MODULES.iter().map(|(_, limits)| limits.len()).sum::<usize>());
     }
 }

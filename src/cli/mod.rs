@@ -52,7 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let config = load::load_with_fallback(file).config;
             Settings { network: config.network, devices: config.devices }
         }),
-        Command::Limits => print(&limits::text()),
+        Command::Limits => print(limits::text()),
         Command::Notify { datagram } => notify::run(&datagram),
         Command::Passwd { user } => passwd::run(&user),
         Command::Serve { config, falls_back } => serve::run(config.as_deref(), falls_back),
