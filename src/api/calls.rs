@@ -5,6 +5,7 @@
 
 use super::{Context, board, configuration, login, operations, pairing, password, services, sessions};
 use crate::call::{Call, Caller, Identity, Outcome};
+use crate::config::key::documentation;
 use crate::service::{ServiceId, Verb};
 
 /// Segment of a path that stands for the name of a service. A call may leave it out, and name the
@@ -58,7 +59,7 @@ pub struct Row {
     pub parameters: &'static [&'static str],
     /// Effect.
     pub effect: Effect,
-    /// Summary in a line.
+    /// Summary in a line of [`documentation`].
     pub summary: &'static str,
     /// Handler, and the right that it needs.
     pub handler: Handler,
@@ -70,252 +71,288 @@ pub static CALLS: &[Row] = &[
         path: &["login"],
         parameters: &["username", "password", "deviceid"],
         effect: Effect::ChangesAnswered,
-        summary: "Opens a session. With `deviceid` and a session id instead of a password, resumes that session.",
+        summary: documentation(
+            "Opens a session. With `deviceid` and a session id instead of a password, resumes that session.",
+        ),
         handler: Handler::Public(login::login),
     },
     Row {
         path: &["validate"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Confirms that the session is valid.",
+        summary: documentation("Confirms that the session is valid."),
         handler: Handler::Session(login::validate),
     },
     Row {
         path: &["user", "logout"],
         parameters: &[],
         effect: Effect::Changes,
-        summary: "Ends the session; an administrator may name another session in `sessionid`.",
+        summary: documentation("Ends the session; an administrator may name another session in `sessionid`."),
         handler: Handler::Own(login::logout),
     },
     Row {
         path: &["user", "updatepassword"],
         parameters: &["password", "oldpassword", "username"],
         effect: Effect::ChangesAnswered,
-        summary: "Changes the caller's own password, or that of `username` for an administrator.",
+        summary: documentation(
+            "Changes the caller's own password, or that of `username` for an administrator.",
+        ),
         handler: Handler::Own(password::update),
     },
     Row {
         path: &["user", "unlock"],
         parameters: &["username"],
         effect: Effect::Changes,
-        summary: "Ends the blocks after wrong passwords, of one user or of all.",
+        summary: documentation("Ends the blocks after wrong passwords, of one user or of all."),
         handler: Handler::Administrator(login::unlock),
     },
     Row {
         path: &["user", "pair"],
         parameters: &["deviceid"],
         effect: Effect::ChangesAnswered,
-        summary: "Pairs the certificate of the client, while the window of `board/pair` is open: from then on it needs no login.",
+        summary: documentation(
+            "Pairs the certificate of the client, while the window of `board/pair` is open: from then on it needs no login.",
+        ),
         handler: Handler::Public(pairing::accept),
     },
     Row {
         path: &["sessions", "list"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Lists the sessions and the paired certificates of the user, or all of them for an administrator.",
+        summary: documentation(
+            "Lists the sessions and the paired certificates of the user, or all of them for an administrator.",
+        ),
         handler: Handler::Session(sessions::list),
     },
     Row {
         path: &["sessions", "end"],
         parameters: &["session", "username"],
         effect: Effect::Changes,
-        summary: "Ends the session or paired certificate with this id of the list (a certificate by the whole SHA-256 of its key, too), or all sessions of a user; an administrator those of others, too.",
+        summary: documentation(
+            "Ends the session or paired certificate with this id of the list (a certificate by the whole SHA-256 of its key, too), or all sessions of a user; an administrator those of others, too.",
+        ),
         handler: Handler::Own(sessions::end),
     },
     Row {
         path: &["services", "list"],
         parameters: &["from"],
         effect: Effect::Reads,
-        summary: "Lists the services of the user, with their states; those from the service `from` on.",
+        summary: documentation(
+            "Lists the services of the user, with their states; those from the service `from` on.",
+        ),
         handler: Handler::Session(services::list),
     },
     Row {
         path: &["services", NAME, "list"],
         parameters: &["from"],
         effect: Effect::Reads,
-        summary: "As `services/list`.",
+        summary: documentation("As `services/list`."),
         handler: Handler::Session(services::list),
     },
     Row {
         path: &["services", NAME, "status"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Reports state, process, restarts and last exit of the service, with the reason in words.",
+        summary: documentation(
+            "Reports state, process, restarts and last exit of the service, with the reason in words.",
+        ),
         handler: Handler::Service(services::status),
     },
     Row {
         path: &["services", NAME, "show"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Returns everything that the configuration file declares of the service, its state and its last ends.",
+        summary: documentation(
+            "Returns everything that the configuration file declares of the service, its state and its last ends.",
+        ),
         handler: Handler::Service(services::show),
     },
     Row {
         path: &["services", NAME, "start"],
         parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
-        summary: "Starts the service, or resumes a paused one.",
+        summary: documentation("Starts the service, or resumes a paused one."),
         handler: Handler::Verb(Verb::Start),
     },
     Row {
         path: &["services", NAME, "stop"],
         parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
-        summary: "Stops the service with all its processes.",
+        summary: documentation("Stops the service with all its processes."),
         handler: Handler::Verb(Verb::Stop),
     },
     Row {
         path: &["services", NAME, "restart"],
         parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
-        summary: "Stops the service where it runs, then starts it.",
+        summary: documentation("Stops the service where it runs, then starts it."),
         handler: Handler::Verb(Verb::Restart),
     },
     Row {
         path: &["services", NAME, "pause"],
         parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
-        summary: "Stops the processes of the service by SIGSTOP until `start`.",
+        summary: documentation("Stops the processes of the service by SIGSTOP until `start`."),
         handler: Handler::Verb(Verb::Pause),
     },
     Row {
         path: &["services", NAME, "install"],
         parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
-        summary: "Starts the service with the server from now on.",
+        summary: documentation("Starts the service with the server from now on."),
         handler: Handler::Verb(Verb::Install),
     },
     Row {
         path: &["services", NAME, "uninstall"],
         parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
-        summary: "Does not start the service with the server from now on.",
+        summary: documentation("Does not start the service with the server from now on."),
         handler: Handler::Verb(Verb::Uninstall),
     },
     Row {
         path: &["services", NAME, "log"],
         parameters: &["since", "lines", services::FOLLOW],
         effect: Effect::Reads,
-        summary: "Returns the newest lines that the service wrote, or those from position `since` on; with `follow`, the socket receives those after them.",
+        summary: documentation(
+            "Returns the newest lines that the service wrote, or those from position `since` on; with `follow`, the socket receives those after them.",
+        ),
         handler: Handler::Service(services::log),
     },
     Row {
         path: &["services", NAME, "command"],
         parameters: &["cmd", operations::PARAMETER],
         effect: Effect::Changes,
-        summary: "Runs a named command of the service: a signal, or a program whose output is returned.",
+        summary: documentation(
+            "Runs a named command of the service: a signal, or a program whose output is returned.",
+        ),
         handler: Handler::Service(services::command),
     },
     Row {
         path: &["services", NAME, "getwebgui"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Returns the HTML of the service from the configuration file.",
+        summary: documentation("Returns the HTML of the service from the configuration file."),
         handler: Handler::Service(services::web_gui),
     },
     Row {
         path: &["services", NAME, "getwebguii"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "As `getwebgui`, in Friend Core's spelling since 2017.",
+        summary: documentation("As `getwebgui`, in Friend Core's spelling since 2017."),
         handler: Handler::Service(services::web_gui),
     },
     Row {
         path: &["operations", "list"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Lists the calls of the user with an `operation`, the newest first.",
+        summary: documentation("Lists the calls of the user with an `operation`, the newest first."),
         handler: Handler::Session(operations::list),
     },
     Row {
         path: &["operations", "wait"],
         parameters: &[operations::PARAMETER],
         effect: Effect::Reads,
-        summary: "Waits for the end of an operation, and answers as its call does.",
+        summary: documentation("Waits for the end of an operation, and answers as its call does."),
         handler: Handler::Session(operations::wait),
     },
     Row {
         path: &["operations", "cancel"],
         parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
-        summary: "Gives up a start that has not ended: the service is stopped.",
+        summary: documentation("Gives up a start that has not ended: the service is stopped."),
         handler: Handler::Session(operations::cancel),
     },
     Row {
         path: &["board", "status"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Reports board, version, slot and configuration file, and their problems.",
+        summary: documentation("Reports board, version, slot and configuration file, and their problems."),
         handler: Handler::Administrator(board::status),
     },
     Row {
         path: &["board", "log"],
         parameters: &["since", "level", "source", "file"],
         effect: Effect::ChangesWith("level"),
-        summary: "Returns the newest records of the server's log, or those from `since` on, or with `source` those in its files; `level` sets the log level.",
+        summary: documentation(
+            "Returns the newest records of the server's log, or those from `since` on, or with `source` those in its files; `level` sets the log level.",
+        ),
         handler: Handler::Administrator(board::log),
     },
     Row {
         path: &["board", "reload"],
         parameters: &["dryrun", operations::PARAMETER],
         effect: Effect::ChangesAnswered,
-        summary: "Reads the configuration file again and puts it in force, all of it or nothing; with `dryrun=true` only reports what would change.",
+        summary: documentation(
+            "Reads the configuration file again and puts it in force, all of it or nothing; with `dryrun=true` only reports what would change.",
+        ),
         handler: Handler::Administrator(board::reload),
     },
     Row {
         path: &["board", "configuration"],
         parameters: &["since", "sources", "text", "offset", "more", "dryrun", "seconds"],
         effect: Effect::ChangesWith("text"),
-        summary: "Returns the configuration file in force, without its secrets; `text` puts another one in force until it is confirmed, with `dryrun=true` only reports what would change.",
+        summary: documentation(
+            "Returns the configuration file in force, without its secrets; `text` puts another one in force until it is confirmed, with `dryrun=true` only reports what would change.",
+        ),
         handler: Handler::Administrator(configuration::configuration),
     },
     Row {
         path: &["board", "confirm"],
         parameters: &["change", operations::PARAMETER],
         effect: Effect::ChangesAnswered,
-        summary: "Confirms a change of the configuration, over a new connection of the same administrator, and writes its file.",
+        summary: documentation(
+            "Confirms a change of the configuration, over a new connection of the same administrator, and writes its file.",
+        ),
         handler: Handler::Administrator(configuration::confirm),
     },
     Row {
         path: &["board", "pair"],
         parameters: &["username", "key"],
         effect: Effect::ChangesAnswered,
-        summary: "Opens a window of two minutes in which one client certificate is accepted as that of this user, only the one with a `key` that begins so if it is given; without a name, closes it.",
+        summary: documentation(
+            "Opens a window of two minutes in which one client certificate is accepted as that of this user, only the one with a `key` that begins so if it is given; without a name, closes it.",
+        ),
         handler: Handler::Administrator(pairing::open),
     },
     Row {
         path: &["board", "upgrade"],
         parameters: &[operations::PARAMETER],
         effect: Effect::ChangesAnswered,
-        summary: "Executes the program that is at the path of friendlet by now, if it can take over: services run on, connections end.",
+        summary: documentation(
+            "Executes the program that is at the path of friendlet by now, if it can take over: services run on, connections end.",
+        ),
         handler: Handler::Administrator(board::upgrade),
     },
     Row {
         path: &["board", "markgood"],
         parameters: &[],
         effect: Effect::ChangesAnswered,
-        summary: "Marks the running slot good, if everything else that it needs for that is there.",
+        summary: documentation(
+            "Marks the running slot good, if everything else that it needs for that is there.",
+        ),
         handler: Handler::Administrator(board::mark_good),
     },
     Row {
         path: &["board", "reboot"],
         parameters: &[],
         effect: Effect::ChangesAnswered,
-        summary: "Stops the services and restarts the board.",
+        summary: documentation("Stops the services and restarts the board."),
         handler: Handler::Administrator(board::reboot),
     },
     Row {
         path: &["board", "poweroff"],
         parameters: &[],
         effect: Effect::ChangesAnswered,
-        summary: "Stops the services and switches the board off.",
+        summary: documentation("Stops the services and switches the board off."),
         handler: Handler::Administrator(board::power_off),
     },
     Row {
         path: &["board", "factory-reset"],
         parameters: &["confirm"],
         effect: Effect::ChangesAnswered,
-        summary: "Erases configuration, users, certificate and all data of the board, and restarts it; `confirm` is the name of the board.",
+        summary: documentation(
+            "Erases configuration, users, certificate and all data of the board, and restarts it; `confirm` is the name of the board.",
+        ),
         handler: Handler::Administrator(board::factory_reset),
     },
 ];

@@ -1,5 +1,10 @@
 //! Types of the schema: tables, keys, kinds of values, bounds, defaults.
 
+/// A text of the documents that are made from the tables. Empty in a release build, which prints none of it.
+pub const fn documentation(text: &'static str) -> &'static str {
+    if cfg!(debug_assertions) { text } else { "" }
+}
+
 /// One table of the configuration file.
 #[derive(Debug)]
 pub struct Table {
@@ -7,7 +12,7 @@ pub struct Table {
     pub name: &'static str,
     /// Header in the file: `[listen]`, or `[[service]]` where there may be several.
     pub header: &'static str,
-    /// One line of documentation.
+    /// One line of [`documentation`].
     pub doc: &'static str,
     /// Its keys.
     pub keys: &'static [Key],
@@ -36,9 +41,9 @@ pub struct Key {
     pub kind: Kind,
     /// Value where the file has none.
     pub default: Default,
-    /// One line of documentation. Empty in a release build, which prints none.
+    /// One line of [`documentation`].
     pub doc: &'static str,
-    /// Value in the example file as TOML, where it is not the default.
+    /// Value in the example file as TOML, where it is not the default. In a release build that of secrets alone.
     pub example: Option<&'static str>,
     /// Secrecy of the value: error messages do not quote a secret.
     pub is_secret: bool,
@@ -230,13 +235,14 @@ pub(super) fn any(_: &str) -> bool {
 impl Key {
     /// Key that takes effect after a restart.
     pub(super) const fn new(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Self {
-        let doc = if cfg!(debug_assertions) { doc } else { "" };
+        let doc = documentation(doc);
         Self { name, kind, default, doc, example: None, is_secret: false, change: Change::Restart }
     }
 
-    /// The key with this value in the example file.
+    /// The key with this value in the example file. A secret one is marked before.
     pub(super) const fn example(self, example: &'static str) -> Self {
-        Self { example: Some(example), ..self }
+        let is_kept = cfg!(debug_assertions) || self.is_secret;
+        Self { example: if is_kept { Some(example) } else { None }, ..self }
     }
 
     /// The key with a secret value.

@@ -19,7 +19,7 @@ use super::checks::{
     is_path_or_empty, is_public_url_or_empty, is_service_user,
 };
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
-use super::key::{Form, Key, Kind, LINE, Table, any, board_limit, fixed, is_line};
+use super::key::{Form, Key, Kind, LINE, Table, any, board_limit, documentation, fixed, is_line};
 use crate::limits;
 use crate::log::{
     AUDIT_FILE_BYTES, LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX,
@@ -56,7 +56,7 @@ pub static TABLES: [&Table; 13] = [
 pub static LISTEN: Table = Table {
     name: "listen",
     header: "[listen]",
-    doc: "Address of the server, encryption, and whose pages may connect.",
+    doc: documentation("Address of the server, encryption, and whose pages may connect."),
     fixed: &[],
     keys: &[
         Key::new(
@@ -145,7 +145,7 @@ pub static LISTEN: Table = Table {
 pub static STATE: Table = Table {
     name: "state",
     header: "[state]",
-    doc: "Keys, and whatever is kept across restarts.",
+    doc: documentation("Keys, and whatever is kept across restarts."),
     fixed: &[],
     keys: &[Key::new(
         "dir",
@@ -160,7 +160,7 @@ pub static STATE: Table = Table {
 pub static LIMITS: Table = Table {
     name: "limits",
     header: "[limits]",
-    doc: "Limits of the board that a device may lower.",
+    doc: documentation("Limits of the board that a device may lower."),
     fixed: limits::TABLE,
     keys: &[Key::new(
         "slots",
@@ -175,7 +175,7 @@ pub static LIMITS: Table = Table {
 pub static LOG: Table = Table {
     name: "log",
     header: "[log]",
-    doc: "The log, and the files that keep it.",
+    doc: documentation("The log, and the files that keep it."),
     fixed: &[],
     keys: &[
         Key::new(
@@ -232,7 +232,7 @@ pub static LOG: Table = Table {
 pub static SERVICE: Table = Table {
     name: "service",
     header: "[[service]]",
-    doc: "A service. Beside these there is `hello`, unless one has that name or the table is full.",
+    doc: documentation("A service. Beside these there is `hello`, unless one has that name or the table is full."),
     fixed: &[],
     keys: &[
         Key::new(

@@ -1,7 +1,7 @@
 //! `[session]`, `[[user]]`, `[[token]]`.
 
 use super::super::key::Default::{Empty, Integer, Required, String, Unset};
-use super::super::key::{Form, Key, Kind, LINE, Table, any, board_limit, is_line};
+use super::super::key::{Form, Key, Kind, LINE, Table, any, board_limit, documentation, is_line};
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LIFETIME, LIFETIME_MAX, LOCKOUT_ATTEMPTS,
     LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME, LOCKOUT_TIME_MAX, is_user_name,
@@ -11,7 +11,7 @@ use crate::session::{
 pub static SESSION: Table = Table {
     name: "session",
     header: "[session]",
-    doc: "End of idle sessions, and protection against guessed passwords.",
+    doc: documentation("End of idle sessions, and protection against guessed passwords."),
     fixed: &[],
     keys: &[
         Key::new(
@@ -49,7 +49,7 @@ pub static SESSION: Table = Table {
 pub static USER: Table = Table {
     name: "user",
     header: "[[user]]",
-    doc: "A user. `friendlet passwd NAME` prints a whole table.",
+    doc: documentation("A user. `friendlet passwd NAME` prints a whole table."),
     fixed: &[],
     keys: &[
         Key::new(
@@ -86,10 +86,10 @@ pub static USER: Table = Table {
             Unset("none"),
             "Hash of the password. Without a hash, login as this user is disabled; tokens still work.",
         )
+        .secret()
         .example(
             "\"$pbkdf2-sha256$i=200000$AAECAwQFBgcICQoLDA0ODw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"",
         )
-        .secret()
         .reload(),
         Key::new(
             "services",
@@ -109,7 +109,7 @@ pub static USER: Table = Table {
 pub static TOKEN: Table = Table {
     name: "token",
     header: "[[token]]",
-    doc: "Session id of a program. The file holds its hash alone.",
+    doc: documentation("Session id of a program. The file holds its hash alone."),
     fixed: &[],
     keys: &[
         Key::new("user", Kind::parsed(""), Required, "User of the calls that are made with this token.")
@@ -121,8 +121,8 @@ pub static TOKEN: Table = Table {
             Required,
             "Hash of the token, which is up to 255 bytes long.",
         )
-        .example("\"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"")
         .secret()
+        .example("\"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"")
         .reload(),
         Key::new(
             "expires",

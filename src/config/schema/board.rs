@@ -3,7 +3,7 @@
 use super::ACCOUNT;
 use crate::config::checks::{HOST_NAME, is_device_name, is_host_name, is_interface_name, is_name};
 use crate::config::key::Default::{Boolean, Integer, Required, String, Unset};
-use crate::config::key::{Form, Key, Kind, Table, any, board_limit, fixed};
+use crate::config::key::{Form, Key, Kind, Table, any, board_limit, documentation, fixed};
 use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES, SETTLE_TIME, SETTLE_TIME_MAX};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::sntp::NTP_SERVERS;
@@ -12,7 +12,9 @@ use crate::sntp::NTP_SERVERS;
 pub static BOARD: Table = Table {
     name: "board",
     header: "[board]",
-    doc: "Programs that restart the board and switch it off, where its init is not friendlet; control groups and sandbox.",
+    doc: documentation(
+        "Programs that restart the board and switch it off, where its init is not friendlet; control groups and sandbox.",
+    ),
     fixed: &[],
     keys: &[
         Key::new(
@@ -56,7 +58,7 @@ pub static BOARD: Table = Table {
 pub static UPDATE: Table = Table {
     name: "update",
     header: "[update]",
-    doc: "Test of a new system, on a board with two slots: when its slot is marked good.",
+    doc: documentation("Test of a new system, on a board with two slots: when its slot is marked good."),
     fixed: &[],
     keys: &[
         Key::new(
@@ -80,7 +82,7 @@ pub static UPDATE: Table = Table {
 pub static NETWORK: Table = Table {
     name: "network",
     header: "[network]",
-    doc: "Network of a board that `friendlet init` runs; `friendlet serve` ignores it.",
+    doc: documentation("Network of a board that `friendlet init` runs; `friendlet serve` ignores it."),
     fixed: &[],
     keys: &[
         Key::new(
@@ -145,7 +147,7 @@ pub static NETWORK: Table = Table {
 pub static DEVICE: Table = Table {
     name: "device",
     header: "[[device]]",
-    doc: "Group and mode of devices, on a board whose init is friendlet. The first table that matches decides.",
+    doc: documentation("Group and mode of devices, on a board whose init is friendlet. The first table that matches decides."),
     fixed: &[],
     keys: &[
         Key::new(

@@ -2,7 +2,7 @@
 
 use super::super::checks::is_absolute_path;
 use super::super::key::Default::{Boolean, Integer, Required, String, Unset};
-use super::super::key::{Key, Kind, Table, any, board_limit, fixed};
+use super::super::key::{Key, Kind, Table, any, board_limit, documentation, fixed};
 use super::SERVICE_NAME;
 use crate::service::{
     CHECK_FAILURES, CHECK_FAILURES_MAX, CHECK_GRACE, CHECK_GRACE_MAX, CHECK_PERIOD, CHECK_PERIOD_MAX,
@@ -13,7 +13,7 @@ use crate::service::{
 pub static CHECK: Table = Table {
     name: "check",
     header: "[[check]]",
-    doc: "A health check. It has exactly one of `tcp`, `unix`, `http` and `command`.",
+    doc: documentation("A health check. It has exactly one of `tcp`, `unix`, `http` and `command`."),
     fixed: &[],
     keys: &KEYS,
 };
@@ -22,7 +22,7 @@ pub static CHECK: Table = Table {
 pub static HEALTH: Table = Table {
     name: "health",
     header: "health = { .. }",
-    doc: "The check of a service.",
+    doc: documentation("The check of a service."),
     fixed: &[],
     keys: KEYS.split_at(GIVEN).1,
 };
