@@ -4,7 +4,8 @@
 //! alone, where cargo builds for several at once, `FRIENDLET_BOARD_<TARGET>`, with `_` for `-`.
 //! `boards/base.toml` defines the limits, the board's `board.toml` gives values of its own, and
 //! `FRIENDLET_LIMIT_<NAME>` overrides one. Any other name, and any value that is not a positive integer,
-//! stops the build. The time of the build becomes a constant, too, and so do the compressed files of the console.
+//! stops the build. The time of the build becomes a constant, too, and so do the compressed files of the console and texts
+//! of `--help`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=boards");
     println!("cargo:rerun-if-changed=src/console");
+    println!("cargo:rerun-if-changed=src/help");
     println!("cargo:rerun-if-changed=src/http/openapi.json");
     println!("cargo:rerun-if-changed=src/log/defmt-linux.x");
     if let Err(message) = generate() {
@@ -87,6 +89,7 @@ fn generate() -> Result<(), String> {
     let own_file = fs::read_to_string(&own_file).map_err(|e| format!("{}: {e}", own_file.display()))?;
     write(&out.join("friendlet.toml"), &own_file)?;
     write(&out.join("console.rs"), &console(&root.join("src/console"), &out)?)?;
+    write(&out.join("help.rs"), &help(&root.join("src/help"))?)?;
     println!("cargo:rustc-env=FRIENDLET_BOARD={board}");
     println!("cargo:rustc-env=FRIENDLET_TARGET={}", variable("TARGET")?);
     println!("cargo:rustc-env=FRIENDLET_BUILT_UNIX_S={}", built_unix_s()?);
@@ -124,6 +127,56 @@ fn console(sources: &Path, out: &Path) -> Result<String, String> {
         );
     }
     Ok(code + "]\n")
+}
+
+/// Compresses the texts of `--help`. Returns the constants of `src/help/mod.rs`.
+fn help(sources: &Path) -> Result<String, String> {
+    let failed = |e| format!("{}: {e}", sources.display());
+    let mut texts = BTreeMap::new();
+    for entry in fs::read_dir(sources).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(name) = name.strip_suffix(".txt") {
+            let text = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            if !text.is_ascii() {
+                return Err(format!("{}: not in ASCII", path.display()));
+            }
+            texts.insert(name.to_ascii_uppercase(), text);
+        }
+    }
+    let pairs = pair_bytes(texts.values_mut());
+    let mut code = format!("const PAIRS: [[u8; 2]; {}] = {pairs:?};\n", pairs.len());
+    for (name, text) in texts {
+        let doc = format!("Text of `{}`.", name.to_ascii_lowercase());
+        code += &format!("#[doc = {doc:?}]\npub const {name}: Text = Text(b\"{}\");\n", text.escape_ascii());
+    }
+    Ok(code)
+}
+
+/// Replaces the pair of bytes that is most frequent in the texts by a byte that is not in them, 128, and so on up to 255.
+/// Returns the pairs (byte pair encoding).
+fn pair_bytes<'t>(texts: impl Iterator<Item = &'t mut Vec<u8>>) -> Vec<[u8; 2]> {
+    let mut texts: Vec<_> = texts.collect();
+    let mut pairs = Vec::new();
+    for byte in 128..=255 {
+        let mut counts = BTreeMap::<[u8; 2], usize>::new();
+        for pair in texts.iter().flat_map(|text| text.windows(2)) {
+            *counts.entry([pair[0], pair[1]]).or_default() += 1;
+        }
+        let Some((pair, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { break };
+        for text in &mut texts {
+            let mut shorter = Vec::new();
+            let mut rest = text.as_slice();
+            while let [first, ..] = rest {
+                let is_pair = rest.starts_with(&pair);
+                shorter.push(if is_pair { byte } else { *first });
+                rest = &rest[if is_pair { 2 } else { 1 }..];
+            }
+            **text = shorter;
+        }
+        pairs.push(pair);
+    }
+    pairs
 }
 
 /// The time of the build, below which no board's clock begins: `SOURCE_DATE_EPOCH` where a build is to

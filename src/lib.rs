@@ -15,6 +15,7 @@
 //! | [`limits`] | capacities of the board built for | |
 //! | [`wall_clock`] | time of day | |
 //! | [`log`] | log macros, sinks and ring buffer | wall_clock, limits |
+//! | [`help`] | texts of `--help` | |
 //! | [`suggest`] | nearest-name hints for mistyped words | |
 //! | [`stable_index`] | indexes of named entries over a reload | |
 //! | [`mmap_buffer`] | buffers whose pages return to the system while empty | log |
@@ -35,11 +36,11 @@
 //! | [`connection`] | one connection as a state machine; slots, admission, eviction | api, call, rest, friendcore, json, http, ws, config, service, session, limits, log |
 //! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, sntp, service, session, config, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, wall_clock, limits, log |
-//! | [`ctl`] | command-line client | sys, api, call, service, session, http, ws, json, suggest, wall_clock, limits, log |
+//! | [`ctl`] | command-line client | sys, api, call, service, session, http, ws, json, suggest, help, wall_clock, limits, log |
 //! | [`keeper`] | parent of the server and of all services: starts, signals and reaps processes | sys, service, session, runtime, limits, log |
 //! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, clock, watchdog, the server as its child | sys, backup, sntp, service, config, wall_clock, limits, log |
-//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, backup, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, suggest, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, backup, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, suggest, help, limits, log |
 //! | `main` | entry point | cli |
 //!
 //! # State machines
@@ -73,6 +74,7 @@ pub mod connection;
 pub mod ctl;
 pub mod dhcp;
 pub mod friendcore;
+pub mod help;
 pub mod http;
 pub mod init;
 pub mod json;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 
-use super::{check, help, notify};
+use super::{check, notify};
+use crate::help;
 use crate::session::is_user_name;
 
 /// Parsed command line.
@@ -18,7 +19,7 @@ pub(super) enum Command {
     /// Run the built-in service.
     Hello,
     /// Print a help text.
-    Help(&'static str),
+    Help(help::Text),
     /// Run as process 1.
     Init,
     /// Print the limits.
@@ -146,7 +147,7 @@ fn passwd(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
 }
 
 /// Parses the rest of a command without arguments.
-fn alone(mut parser: lexopt::Parser, command: Command, help: &'static str) -> Result<Command, lexopt::Error> {
+fn alone(mut parser: lexopt::Parser, command: Command, help: help::Text) -> Result<Command, lexopt::Error> {
     match parser.next()? {
         None => Ok(command),
         Some(Short('h') | Long("help")) => Ok(Command::Help(help)),
@@ -266,6 +267,7 @@ mod tests {
         for text in
             [help::GENERAL, help::SERVE, help::CHECK, help::PASSWD, help::LIMITS, help::HELLO, help::INIT]
         {
+            let text = text.to_string();
             assert!(text.contains("\nUsage: friendlet ") && text.ends_with('\n'), "{text}");
             assert!(text.lines().all(|line| line.len() <= 100), "{text}");
         }

@@ -9,7 +9,6 @@ mod build_id;
 mod check;
 pub mod exit;
 mod hello;
-mod help;
 #[doc(hidden)]
 pub mod limits;
 pub mod load;
@@ -31,6 +30,9 @@ use crate::log;
 use arguments::Command;
 use load::LoadError;
 
+/// Placeholder for the table of exit codes in a text of `--help`.
+const EXIT_CODES: &str = "EXIT-CODES\n";
+
 /// Runs the program with these arguments, the name of the program first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = match arguments::parse(arguments) {
@@ -47,7 +49,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             crate::ctl::run(arguments.into_iter().map(OsString::from), &socket)
         }
         Command::Hello => hello::run(),
-        Command::Help(text) => print(&text.replace(help::EXIT_CODES, &exit::help())),
+        Command::Help(text) => print(&text.to_string().replace(EXIT_CODES, &exit::help())),
         Command::Init => crate::init::run(|file| {
             let config = load::load_with_fallback(file).config;
             Settings { network: config.network, devices: config.devices }

@@ -271,7 +271,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
         return help::of(command).map(Parsed::Help).ok_or_else(|| unknown_command(command));
     }
     if given.has("help") || words == ["help"] {
-        return Ok(Parsed::Help(help::TEXT.to_owned()));
+        return Ok(Parsed::Help(help::text()));
     }
     let action = parse_action(&words, &given)?;
     let command = match words.as_slice() {
@@ -384,7 +384,8 @@ fn parse_parameter(word: &str) -> Result<(String, String), Failure> {
 
 /// Failure of a command line that is not an action.
 fn explain(command: &str, operands: &[&str]) -> Failure {
-    let Some((_, expected)) = help::commands().find(|(name, _)| *name == command) else {
+    let text = help::text();
+    let Some((_, expected)) = help::commands(&text).find(|(name, _)| *name == command) else {
         return match find_verb(command) {
             Some(_) => usage(format!("{command} needs SERVICE..")),
             None => unknown_command(command),
@@ -404,7 +405,8 @@ fn unknown_command(command: &str) -> Failure {
                     server's own log";
         return usage(text);
     }
-    unknown("command", command, nearest(command, help::commands().map(|(name, _)| name)))
+    let text = help::text();
+    unknown("command", command, nearest(command, help::commands(&text).map(|(name, _)| name)))
 }
 
 fn unknown_option(option: &str) -> Failure {

@@ -202,7 +202,7 @@ fn files(path: &str, extensions: &[&str]) -> Vec<String> {
 /// Returns every file that the rules apply to. This one contains the banned words.
 fn all_files() -> Vec<String> {
     [
-        files("src", &["rs"]),
+        files("src", &["rs", "txt"]),
         files("cross", &["rs"]),
         files("cross/packages", &["toml"]),
         files("tests", &["rs"]),

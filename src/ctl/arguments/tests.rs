@@ -103,7 +103,7 @@ fn options() {
 #[test]
 fn help_of_everything_or_of_a_command() {
     for line in ["--help", "-h", "help"] {
-        assert_eq!(read(line), Ok(Parsed::Help(help::TEXT.to_owned())), "{line}");
+        assert_eq!(read(line), Ok(Parsed::Help(help::text())), "{line}");
     }
     for line in ["logout --help", "help logout"] {
         assert_eq!(read(line), Ok(Parsed::Help(help::of("logout").unwrap())), "{line}");
@@ -113,15 +113,16 @@ fn help_of_everything_or_of_a_command() {
 
 #[test]
 fn help_has_every_verb_and_option() {
-    let names: Vec<&str> = help::commands().map(|(name, _)| name).collect();
+    let text = help::text();
+    let names: Vec<&str> = help::commands(&text).map(|(name, _)| name).collect();
     for row in CALLS.iter().filter(|row| matches!(row.handler, Handler::Verb(_))) {
         let call = row.path.last().unwrap();
-        assert!(names.contains(call) || help::TEXT.contains(&format!("also `{call}`")), "{call}");
+        assert!(names.contains(call) || text.contains(&format!("also `{call}`")), "{call}");
     }
     for (name, letter, has_value, commands) in OPTIONS {
         let end = if has_value { ' ' } else { '\n' };
         let places: Vec<String> = match commands {
-            [] => vec![help::TEXT.to_owned()],
+            [] => vec![help::text()],
             _ => {
                 commands.iter().map(|command| help::of(command.split(' ').next().unwrap()).unwrap()).collect()
             }
