@@ -3,7 +3,7 @@
 //! The server runs in tasks of [`Tasks`], which [`block_on()`] polls on one thread. A task waits for a
 //! descriptor ([`AsyncFd`]), a time ([`Timer`]) or a [`Notify`] from another task. Each of them stores the
 //! waker of the task, and waking sets one bit. A message therefore costs three system calls (wait, read,
-//! write) and no allocation. A waker may be used from another thread.
+//! write) and no allocation. A waker may be used from another thread, and a [`queue()`] connects one with a task.
 //!
 //! Each thread has its own reactor, created on first use. An [`AsyncFd`] and a [`Timer`] belong to the
 //! reactor of the thread that created them.
@@ -11,6 +11,7 @@
 mod async_fd;
 mod event_fd;
 mod notify;
+mod queue;
 mod reactor;
 mod slab;
 mod tasks;
@@ -18,6 +19,7 @@ mod timer;
 
 pub use async_fd::AsyncFd;
 pub use notify::Notify;
+pub use queue::{NotSent, Receiver, Sender, queue};
 pub use reactor::{ENTRY_BYTES, now};
 pub use tasks::{Full, TASK_BYTES, Tasks, block_on};
 pub use timer::Timer;

@@ -11,8 +11,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use smol::channel::{Receiver, Sender, bounded};
-
 use super::change::{self, Page};
 use super::confinement::Confinement;
 use super::later::Later;
@@ -22,6 +20,7 @@ use crate::call::{Change, ConfigurationWork};
 use crate::config::{Config, ConfigError};
 use crate::log::{Level, Reason};
 use crate::net::{Listeners, TlsConfig};
+use crate::runtime::{Receiver, Sender, queue};
 use crate::service::Difference;
 use crate::sys::conditions::ConditionWatch;
 use crate::sys::thread;
@@ -43,8 +42,8 @@ pub(super) struct Reloader {
     unconfirmed: RefCell<Option<Arc<str>>>,
     /// Address of the server in its configuration file.
     address: Cell<SocketAddr>,
-    done: Sender<Done>,
-    results: Receiver<Done>,
+    done: Sender<Done, 1>,
+    results: Receiver<Done, 1>,
     is_reading: Cell<bool>,
     /// It reads the files in order to put them in force.
     is_reloading: Cell<bool>,
@@ -156,7 +155,7 @@ impl Reloads {
 impl Reloader {
     /// Reader of these files. `text` is that of all files in force.
     pub(super) fn new(files: ReloadFiles, state_dir: PathBuf, text: Arc<str>, address: SocketAddr) -> Self {
-        let (done, results) = bounded(1);
+        let (done, results) = queue();
         Self {
             files,
             state_dir,
@@ -251,7 +250,7 @@ impl Reloader {
 
     /// Waits for the next result.
     pub(super) async fn result(&self) -> Option<Done> {
-        self.results.recv().await.ok()
+        self.results.recv().await
     }
 
     /// Returns true while a reload is not handled.

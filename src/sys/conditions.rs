@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 
 use rustix::fs::{Mode, OFlags, open};
-use smol::channel::{Receiver, Sender, bounded};
 
 use super::{Clock, raw, thread};
+use crate::runtime::{Receiver, Sender, queue};
 use crate::service::{AllConditions, CONDITION_PERIOD, CONDITIONS, Condition};
 
 /// Stack size of a thread: one look, with a path and the content of a file of `/proc` on the stack.
@@ -29,8 +29,8 @@ type Report = (u32, ConditionChange);
 /// Threads that look at the conditions of the table in force.
 #[derive(Debug)]
 pub struct ConditionWatch {
-    report: Sender<Report>,
-    changes: Receiver<Report>,
+    report: Sender<Report, CONDITIONS>,
+    changes: Receiver<Report, CONDITIONS>,
     /// Number of the table in force. A thread of an earlier one ends at its next look.
     table: Arc<AtomicU32>,
     clock: Clock,
@@ -39,7 +39,7 @@ pub struct ConditionWatch {
 impl ConditionWatch {
     /// Watch of no condition.
     pub fn new(clock: Clock) -> Self {
-        let (report, changes) = bounded(CONDITIONS);
+        let (report, changes) = queue();
         Self { report, changes, table: Arc::default(), clock }
     }
 
@@ -73,7 +73,7 @@ impl ConditionWatch {
     /// Waits for the next change.
     pub async fn change(&self) -> Option<ConditionChange> {
         loop {
-            let (number, change) = self.changes.recv().await.ok()?;
+            let (number, change) = self.changes.recv().await?;
             if number == self.table.load(Ordering::Relaxed) {
                 return Some(change);
             }

@@ -6,16 +6,15 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rustix::io::Errno;
-use smol::channel::{Receiver, Sender, bounded};
 
 use super::log_files::LogTarget;
 use super::rotated_files::RotatedFiles;
-use super::state_writer::StateResult;
 use super::thread;
 use crate::log::{FORM, LOG_WRITE_BYTES, RECORD_END, Reason};
+use crate::runtime::{Receiver, Sender, queue};
 use crate::warning;
 
 /// Stack size of the thread.
@@ -39,11 +38,8 @@ struct Source {
 pub struct LogReader {
     /// Log, audit trail, format strings.
     sources: [Option<Arc<Source>>; 3],
-    /// Latest result; its ticket is in the channel.
-    read: Arc<Mutex<Option<LogRead>>>,
-    done: Sender<StateResult>,
-    /// The channel of the state files, whose code is in the program already.
-    results: Receiver<StateResult>,
+    done: Sender<LogRead, 1>,
+    results: Receiver<LogRead, 1>,
     is_reading: Cell<bool>,
 }
 
@@ -66,7 +62,7 @@ impl LogReader {
         let source = |target: &LogTarget<'_>, form, record_end| {
             Arc::new(Source { files: RotatedFiles::new(target.file, target.count), form, record_end })
         };
-        let (done, results) = bounded(1);
+        let (done, results) = queue();
         let texts = log.filter(|log| !log.build.is_empty()).map(|log| {
             let path = TEXTS.to_owned() + log.build;
             let target = LogTarget { file: Path::new(&path), bytes: 0, count: 1, build: "" };
@@ -78,7 +74,6 @@ impl LogReader {
                 audit.map(|audit| source(audit, "text", b'\n')),
                 texts,
             ],
-            read: Arc::default(),
             done,
             results,
             is_reading: Cell::new(false),
@@ -93,11 +88,10 @@ impl LogReader {
             return false;
         }
         let source = self.sources.get(source).cloned().flatten();
-        let (place, done) = (Arc::clone(&self.read), self.done.clone());
+        let done = self.done.clone();
         let work = Box::new(move || {
-            *lock(&place) = Some(read(source.as_deref(), call_id, number, since));
             // There is room for the one that reads.
-            let _ = done.try_send(StateResult { ticket: call_id, outcome: Ok(()) });
+            let _ = done.try_send(read(source.as_deref(), call_id, number, since));
         });
         let started = thread::start("log reader", LOG_READER_STACK_BYTES, work);
         let is_started =
@@ -108,14 +102,10 @@ impl LogReader {
 
     /// Waits for the next result.
     pub async fn result(&self) -> Option<LogRead> {
-        self.results.recv().await.ok()?;
+        let read = self.results.recv().await?;
         self.is_reading.set(false);
-        lock(&self.read).take()
+        Some(read)
     }
-}
-
-fn lock(place: &Mutex<Option<LogRead>>) -> MutexGuard<'_, Option<LogRead>> {
-    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read(source: Option<&Source>, call_id: u64, number: usize, since: u64) -> LogRead {

@@ -11,12 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use smol::channel::{Receiver, Sender, bounded};
-
 use super::rotated_files::RotatedFiles;
 use super::{BUILT_UNIX_S, LOG_FLUSH_TIMEOUT, OUTPUT_BATCH_BYTES, OUTPUT_BATCHES, thread};
 use crate::limits::SERVICES;
 use crate::log::Reason;
+use crate::runtime::{Receiver, Sender, queue};
 use crate::service::{OutputFile, ServiceId, ServiceTable};
 use crate::wall_clock::{self, Utc};
 use crate::warning;
@@ -55,10 +54,10 @@ struct Batch {
 /// Event loop's side of the files.
 #[derive(Debug)]
 pub struct OutputFiles {
-    batches: Sender<Box<Batch>>,
+    batches: Sender<Box<Batch>, OUTPUT_BATCHES>,
     /// Batches that are free.
-    spare: Receiver<Box<Batch>>,
-    give_back: Sender<Box<Batch>>,
+    spare: Receiver<Box<Batch>, OUTPUT_BATCHES>,
+    give_back: Sender<Box<Batch>, OUTPUT_BATCHES>,
     /// Position of the first byte of each service that is not copied; `None` without files.
     positions: [Option<u64>; SERVICES],
     start: Instant,
@@ -88,7 +87,7 @@ impl OutputFiles {
         let mut text = Box::<Text>::default();
         let run = move || {
             let start = Instant::now();
-            while let Ok(batch) = waiting.recv_blocking() {
+            while let Some(batch) = waiting.recv_blocking() {
                 match files.get_mut(batch.service) {
                     Some(Some(writer)) => writer.write(&batch, &mut text, start.elapsed()),
                     Some(None) => {}
@@ -109,9 +108,9 @@ impl OutputFiles {
     }
 
     /// Queue without its thread, with the thread's end of it.
-    fn new(positions: [Option<u64>; SERVICES]) -> (Self, Receiver<Box<Batch>>) {
-        let (batches, waiting) = bounded(OUTPUT_BATCHES);
-        let (give_back, spare) = bounded(OUTPUT_BATCHES);
+    fn new(positions: [Option<u64>; SERVICES]) -> (Self, Receiver<Box<Batch>, OUTPUT_BATCHES>) {
+        let (batches, waiting) = queue();
+        let (give_back, spare) = queue();
         for _ in 0..OUTPUT_BATCHES {
             // There is room for every batch.
             let _ = give_back.try_send(Box::default());
@@ -129,7 +128,7 @@ impl OutputFiles {
         self.is_renewed = false;
         let Some(Some(position)) = self.positions.get_mut(service.index()) else { return true };
         loop {
-            let Ok(mut batch) = self.spare.try_recv() else { return false };
+            let Some(mut batch) = self.spare.try_recv() else { return false };
             batch.bytes.clear();
             // At most the capacity.
             let _ = batch.bytes.resize_default(OUTPUT_BATCH_BYTES);
@@ -162,7 +161,7 @@ impl OutputFiles {
 
     /// Sends a batch without output. Returns false if there is none.
     fn send(&self, what: usize) -> bool {
-        let Ok(mut batch) = self.spare.try_recv() else { return false };
+        let Some(mut batch) = self.spare.try_recv() else { return false };
         batch.service = what;
         batch.time = Stamp::now(self.start);
         // There is room for every batch.
@@ -175,7 +174,7 @@ impl OutputFiles {
     pub fn flush(&self) {
         let start = Instant::now();
         self.send(END);
-        while self.spare.len() < OUTPUT_BATCHES && start.elapsed() < LOG_FLUSH_TIMEOUT {
+        while self.spare.count() < OUTPUT_BATCHES && start.elapsed() < LOG_FLUSH_TIMEOUT {
             sleep(FLUSH_STEP);
         }
     }

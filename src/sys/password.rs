@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use ring::pbkdf2;
 use rustix::time::{ClockId, clock_gettime};
-use smol::channel::{Receiver, Sender, bounded};
 
 use super::thread;
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS};
+use crate::runtime::{Receiver, Sender, queue};
 use crate::session::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PASSWORD_ROUNDS_MIN, PASSWORD_TIME, PasswordHash,
     PasswordHashError, SALT_BYTES,
@@ -127,20 +127,20 @@ pub struct QueueFull;
 /// Thread that runs jobs in order, with a queue of [`PASSWORD_CHECKS`]. It exits when this is dropped.
 #[derive(Debug)]
 pub struct PasswordWorker {
-    jobs: Sender<PasswordJob>,
-    results: Receiver<PasswordResult>,
+    jobs: Sender<PasswordJob, PASSWORD_CHECKS>,
+    results: Receiver<PasswordResult, PASSWORD_CHECKS>,
 }
 
 impl PasswordWorker {
     /// Starts the thread.
     pub fn start() -> io::Result<Self> {
-        let (jobs, waiting) = bounded::<PasswordJob>(PASSWORD_CHECKS);
-        let (done, results) = bounded(PASSWORD_CHECKS);
+        let (jobs, waiting) = queue::<PasswordJob, _>();
+        let (done, results) = queue();
         // A check would block the connections of the server for too long.
         let run = move || {
             // On Linux this applies to the calling thread. On failure the checks delay the server.
             let _ = rustix::process::setpriority_process(None, WORKER_NICE);
-            while let Ok(job) = waiting.recv_blocking() {
+            while let Some(job) = waiting.recv_blocking() {
                 if done.send_blocking(job.run()).is_err() {
                     return;
                 }
@@ -160,7 +160,7 @@ impl PasswordWorker {
 
     /// Waits for the next result. `None` means that the thread has exited.
     pub async fn result(&self) -> Option<PasswordResult> {
-        self.results.recv().await.ok()
+        self.results.recv().await
     }
 }
 
@@ -273,8 +273,8 @@ mod tests {
     #[test]
     fn queue_rejects_jobs_over_its_limit() {
         // Without its thread, nothing leaves the queue.
-        let (jobs, waiting) = bounded(PASSWORD_CHECKS);
-        let (_done, results) = bounded(1);
+        let (jobs, waiting) = queue::<PasswordJob, _>();
+        let (_done, results) = queue();
         let worker = PasswordWorker { jobs, results };
         let dummy = PasswordHash::dummy(1);
         for ticket in 0..PASSWORD_CHECKS as u64 {

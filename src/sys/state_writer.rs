@@ -10,10 +10,10 @@ use std::io;
 use std::path::Path;
 
 use rustix::io::Errno;
-use smol::channel::{Receiver, Sender, bounded};
 
 use super::file::RenderError;
 use super::{STATE_TEXT_BYTES, STATE_WRITES, enabled, paired, passwords, state_file, thread};
+use crate::runtime::{Receiver, Sender, queue};
 
 /// Stack size of the thread: the calls of a write, with a path on the stack.
 pub const STATE_STACK_BYTES: usize = 32 * 1024;
@@ -83,11 +83,11 @@ struct Job {
 /// exits when this is dropped.
 #[derive(Debug)]
 pub struct StateWriter {
-    jobs: Sender<Job>,
+    jobs: Sender<Job, STATE_WRITES>,
     /// Buffers of no job.
-    spare: Receiver<Box<StateText>>,
-    give_back: Sender<Box<StateText>>,
-    results: Receiver<StateResult>,
+    spare: Receiver<Box<StateText>, STATE_WRITES>,
+    give_back: Sender<Box<StateText>, STATE_WRITES>,
+    results: Receiver<StateResult, STATE_WRITES>,
 }
 
 impl StateWriter {
@@ -106,7 +106,7 @@ impl StateWriter {
         let (writer, waiting, done) = Self::new();
         let give_back = writer.give_back.clone();
         let run = move || {
-            while let Ok(Job { ticket, file, text }) = waiting.recv_blocking() {
+            while let Some(Job { ticket, file, text }) = waiting.recv_blocking() {
                 let target = match file {
                     Records::Enabled => &enabled,
                     Records::Passwords => &passwords,
@@ -126,10 +126,10 @@ impl StateWriter {
     }
 
     /// Queue without its thread, with the thread's ends of it.
-    fn new() -> (Self, Receiver<Job>, Sender<StateResult>) {
-        let (jobs, waiting) = bounded(STATE_WRITES);
-        let (done, results) = bounded(STATE_WRITES);
-        let (give_back, spare) = bounded(STATE_WRITES);
+    fn new() -> (Self, Receiver<Job, STATE_WRITES>, Sender<StateResult, STATE_WRITES>) {
+        let (jobs, waiting) = queue();
+        let (done, results) = queue();
+        let (give_back, spare) = queue();
         for _ in 0..STATE_WRITES {
             // There is room for every buffer.
             let _ = give_back.try_send(Box::default());
@@ -147,7 +147,7 @@ impl StateWriter {
         file: Records,
         render: impl FnOnce(&mut StateText) -> Result<(), RenderError>,
     ) -> Result<(), SubmitError> {
-        let mut text = self.spare.try_recv().map_err(|_| SubmitError::QueueFull)?;
+        let mut text = self.spare.try_recv().ok_or(SubmitError::QueueFull)?;
         text.clear();
         if let Err(error) = render(&mut text) {
             // There is room for every buffer.
@@ -159,7 +159,7 @@ impl StateWriter {
 
     /// Waits for the next result. `None` means that the thread has exited.
     pub async fn result(&self) -> Option<StateResult> {
-        self.results.recv().await.ok()
+        self.results.recv().await
     }
 }
 

@@ -145,7 +145,7 @@ fn output_that_the_disk_does_not_take_is_counted() {
     let mut writer = Writer::new(file(&directory, 2 * OUTPUT_BATCHES * OUTPUT_BATCH_BYTES, 1, 0));
     let mut text = Text::new();
     let mut work = |files: &OutputFiles| {
-        while let Ok(batch) = waiting.try_recv() {
+        while let Some(batch) = waiting.try_recv() {
             writer.write(&batch, &mut text, Duration::ZERO);
             files.give_back.try_send(batch).unwrap();
         }
