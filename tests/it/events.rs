@@ -38,8 +38,7 @@ fn description() -> Value {
         let outer = json!({ "type": "object", "required": ["type", "data"], "properties": { "type": word("msg"), "data": inner } });
         ((*name).to_owned(), message(name, &outer))
     });
-    let sends =
-        |channel: &str| json!({ "action": "send", "channel": { "$ref": format!("#/channels/{channel}") } });
+    let sends = |channel: &str, text: &str| json!({ "action": "send", "description": text, "channel": { "$ref": format!("#/channels/{channel}") } });
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -47,6 +46,7 @@ fn description() -> Value {
             "version": "1",
             "description": "What a device sends without being asked. The data of an event are those of the push of its name.",
             "license": { "name": env!("CARGO_PKG_LICENSE") },
+            "tags": [{ "name": "events" }],
         },
         "servers": {
             "events": { "host": "127.0.0.1:6500", "protocol": "https" },
@@ -56,7 +56,7 @@ fn description() -> Value {
             "events": channel("/api/v1/events", SUMMARY, stream.collect()),
             "socket": channel("/fcws", "A WebSocket that is bound to a session (docs/protocol.md).", socket.collect()),
         },
-        "operations": { "sendEvents": sends("events"), "sendPushes": sends("socket") },
+        "operations": { "sendEvents": sends("events", "Events of a stream."), "sendPushes": sends("socket", "Pushes on a socket.") },
         "components": { "schemas": schemas_of_pushes() },
     })
 }

@@ -1,6 +1,7 @@
 //! The description of the API under `/api/v1` for tools (OpenAPI 3.1) and for TypeScript, made from the table of calls and
 //! from the types below. [`check_answer`] holds an answer of a server against them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use friendlet::api::calls::{Effect, Handler, NAME};
@@ -164,7 +165,7 @@ fn operation(row: &Row, method: &str, path: &str) -> Value {
     let names: Vec<&str> = path.split('/').filter(|part| *part != NAME).collect();
     let mut operation = json!({
         "operationId": format!("{}-{}", method.to_lowercase(), names.join("-")) + if path.ends_with(NAME) { "-show" } else { "" },
-        "summary": summary(row),
+        "description": summary(row),
         "tags": [row.path[0]],
         "responses": {
             "200": { "description": "done", "content": content("application/json", answer_of(row)) },
@@ -218,7 +219,7 @@ fn description() -> Value {
         format!("/{}", friendlet::rest::EVENTS),
         json!({ "get": {
             "operationId": "get-events",
-            "summary": events::SUMMARY,
+            "description": events::SUMMARY,
             "tags": ["events"],
             "responses": {
                 "200": { "description": "events", "content": { "text/event-stream": { "schema": { "type": "string" } } } },
@@ -226,19 +227,31 @@ fn description() -> Value {
             },
         } }),
     );
+    let mut schemas = schemas(TYPES);
+    // Answers of calls that are no resource are types of TypeScript alone.
+    let text = json!(paths).to_string() + &schemas.to_string();
+    let is_used = |name: &str| text.contains(&format!("\"#/components/schemas/{name}\""));
+    schemas.as_object_mut().unwrap().retain(|name, _| is_used(name));
+    let tags: BTreeSet<&str> = paths
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values())
+        .map(|operation| operation["tags"][0].as_str().unwrap())
+        .collect();
+    let tags: Vec<Value> = tags.iter().map(|name| json!({ "name": name })).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "friendlet",
             "version": "1",
-            "summary": "Service control for small Linux boards",
+            "description": "Service control for small Linux boards",
             "license": { "name": env!("CARGO_PKG_LICENSE") },
         },
         "servers": [{ "url": "." }],
         "security": [{ "bearer": [] }, { "cookie": [] }],
+        "tags": tags,
         "paths": paths,
         "components": {
-            "schemas": schemas(TYPES),
+            "schemas": schemas,
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer" },
                 "cookie": { "type": "apiKey", "in": "cookie", "name": friendlet::rest::COOKIE },

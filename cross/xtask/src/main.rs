@@ -15,6 +15,7 @@ mod checks;
 mod clock;
 mod conformance;
 mod console;
+mod descriptions;
 #[cfg(test)]
 mod documents;
 mod elf;
