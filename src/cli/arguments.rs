@@ -20,6 +20,8 @@ pub(super) enum Command {
     Hello,
     /// Print a help text.
     Help(help::Text),
+    /// Translate files of other supervisors.
+    Import(Vec<PathBuf>),
     /// Run as process 1.
     Init,
     /// Print the limits.
@@ -67,6 +69,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                         parser.raw_args()?.map(OsString::string).collect::<Result<_, _>>().map(Command::Ctl)
                     }
                     "hello" => alone(parser, Command::Hello, help::HELLO),
+                    "import" => import(parser),
                     "init" => alone(parser, Command::Init, help::INIT),
                     "limits" => alone(parser, Command::Limits, help::LIMITS),
                     "notify" => notify(parser),
@@ -110,6 +113,22 @@ fn check(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         }
     }
     Ok(Command::Check(options))
+}
+
+fn import(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut files = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help(help::IMPORT)),
+            Value(name) => files.push(PathBuf::from(name)),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if files.is_empty() {
+        Err("import: the argument FILE is missing".into())
+    } else {
+        Ok(Command::Import(files))
+    }
 }
 
 fn notify(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -198,6 +217,8 @@ mod tests {
                 "notify --for 1 READY=1",
                 Command::Notify { datagram: "READY=1\nX_FRIENDLET_FOR=1\n".to_owned() },
             ),
+            ("import a b", Command::Import(vec!["a".into(), "b".into()])),
+            ("import --help", Command::Help(help::IMPORT)),
             ("notify --help", Command::Help(help::NOTIFY)),
             ("hello", Command::Hello),
             ("init", Command::Init),
@@ -256,6 +277,8 @@ mod tests {
             "limits now",
             "hello world",
             "init now",
+            "import",
+            "import --nonsense f",
             "--config f init",
         ] {
             assert!(parsed(line).is_err(), "{line}");
@@ -264,9 +287,16 @@ mod tests {
 
     #[test]
     fn every_help_shows_its_usage() {
-        for text in
-            [help::GENERAL, help::SERVE, help::CHECK, help::PASSWD, help::LIMITS, help::HELLO, help::INIT]
-        {
+        for text in [
+            help::GENERAL,
+            help::SERVE,
+            help::CHECK,
+            help::IMPORT,
+            help::PASSWD,
+            help::LIMITS,
+            help::HELLO,
+            help::INIT,
+        ] {
             let text = text.to_string();
             assert!(text.contains("\nUsage: friendlet ") && text.ends_with('\n'), "{text}");
             assert!(text.lines().all(|line| line.len() <= 100), "{text}");

@@ -31,7 +31,7 @@ table! {
     UNKNOWN 4 "" "ctl: no such service, command or call";
     USAGE 64 "EX_USAGE" "usage error in the command line";
     DATA 65 "EX_DATAERR" "invalid input; ctl: the file of --cert or --key cannot be used";
-    NO_INPUT 66 "EX_NOINPUT" "the configuration file, or the directory of `check --root`, does not exist";
+    NO_INPUT 66 "EX_NOINPUT" "the configuration file, a file to import, or the directory of `check --root`, does not exist";
     UNAVAILABLE 69 "EX_UNAVAILABLE" "the address or the local socket cannot be bound, or the state directory or the processes are those of a server that runs; ctl, notify: the server cannot be reached";
     SOFTWARE 70 "EX_SOFTWARE" "the server was killed before it served or at its end, or its keeper was killed";
     SYSTEM 71 "EX_OSERR" "error of the operating system";

@@ -1,6 +1,6 @@
 //! Command line of `friendlet`: parser, commands and exit codes.
 //!
-//! Each command is a module: `serve`, `check`, `passwd`, `notify`, `hello` and [`limits`]; [`init`](crate::init) and
+//! Each command is a module: `serve`, `check`, `import`, `passwd`, `notify`, `hello` and [`limits`]; [`init`](crate::init) and
 //! [`ctl`](crate::ctl) are layers of their own. `load` finds and reads the configuration file.
 
 mod arguments;
@@ -9,6 +9,8 @@ mod build_id;
 mod check;
 pub mod exit;
 mod hello;
+#[doc(hidden)]
+pub mod import;
 #[doc(hidden)]
 pub mod limits;
 pub mod load;
@@ -50,6 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Hello => hello::run(),
         Command::Help(text) => print(&text.to_string().replace(EXIT_CODES, &exit::help())),
+        Command::Import(files) => import::run(&files),
         Command::Init => crate::init::run(|file| {
             let config = load::load_with_fallback(file).config;
             Settings { network: config.network, devices: config.devices }

@@ -38,6 +38,7 @@ mod handshakes;
 mod health;
 mod http;
 mod idle_cpu;
+mod import;
 mod inheritance;
 mod life;
 mod local_socket;

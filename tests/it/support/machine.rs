@@ -53,7 +53,7 @@ impl Machine {
     pub(crate) fn shell(&self, line: &str) -> Command {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", line]).env("PATH", format!("{}:/usr/bin:/bin", self.directory.path().display()));
-        command.env("XDG_STATE_HOME", self.directory.file("state"));
+        command.current_dir(self.directory.path()).env("XDG_STATE_HOME", self.directory.file("state"));
         command.env_remove("FRIENDLET_SESSION").env_remove("STATE_DIRECTORY");
         command
     }
