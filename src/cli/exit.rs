@@ -32,7 +32,7 @@ table! {
     USAGE 64 "EX_USAGE" "usage error in the command line";
     DATA 65 "EX_DATAERR" "invalid input; ctl: the file of --cert or --key cannot be used";
     NO_INPUT 66 "EX_NOINPUT" "the configuration file, a file to import, or the directory of `check --root`, does not exist";
-    UNAVAILABLE 69 "EX_UNAVAILABLE" "the address or the local socket cannot be bound, or the state directory or the processes are those of a server that runs; ctl, notify: the server cannot be reached";
+    UNAVAILABLE 69 "EX_UNAVAILABLE" "the address or the local socket cannot be bound, or the state directory or the processes are those of a server that runs; ctl, notify: the server cannot be reached; import: the program of a board";
     SOFTWARE 70 "EX_SOFTWARE" "the server was killed before it served or at its end, or its keeper was killed";
     SYSTEM 71 "EX_OSERR" "error of the operating system";
     CANNOT_CREATE 73 "EX_CANTCREAT" "a file or directory cannot be created";

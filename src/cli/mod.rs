@@ -9,6 +9,7 @@ mod build_id;
 mod check;
 pub mod exit;
 mod hello;
+#[cfg(feature = "import")]
 #[doc(hidden)]
 pub mod import;
 #[doc(hidden)]
@@ -52,7 +53,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Hello => hello::run(),
         Command::Help(text) => print(&text.to_string().replace(EXIT_CODES, &exit::help())),
+        #[cfg(feature = "import")]
         Command::Import(files) => import::run(&files),
+        #[cfg(not(feature = "import"))]
+        Command::Import(_) => {
+            let text = "the program of a board cannot import; run that of a PC";
+            log::print(format_args!("friendlet: import: {text}\n"));
+            exit::UNAVAILABLE.into()
+        }
         Command::Init => crate::init::run(|file| {
             let config = load::load_with_fallback(file).config;
             Settings { network: config.network, devices: config.devices }

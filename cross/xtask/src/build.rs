@@ -307,8 +307,12 @@ fn binary_path(board: &Board) -> PathBuf {
 /// Variable of the libc crate, of that of std too, for musl 1.2.3 and newer: times with 64 bits on 32-bit processors.
 const MUSL_TIME: (&str, &str) = ("RUST_LIBC_UNSTABLE_MUSL_V1_2_3", "1");
 
-/// Sets the board's target and limits for a cargo command.
+/// Sets the board's target, limits and features for a cargo command.
 fn for_board(command: &mut Command, board: &Board) {
+    // What is done once on a PC is no part of a board's program.
+    if board.name != "host" {
+        command.arg("--no-default-features");
+    }
     for_target(command, board, &board.name);
 }
 

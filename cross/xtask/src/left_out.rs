@@ -74,6 +74,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::sandbox::server_", "QEMU 7.2 passes on neither seccomp(2) nor landlock(7)"),
     (Emulated, "system::sandbox::reload_names_output", "QEMU 7.2 does not pass on landlock(7)"),
     (Emulated, "log::reason::tests::texts_are_those_of_the_system", "musl has other texts than glibc"),
+    (Booted, "system::import::", "reads a file that a service wrote"),
     (Booted, "system::admission::administrator_gets_in", "on the board, all its clients have one address"),
     (Booted, "system::clients::", "reads the certificate of the server beside it"),
     (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),
