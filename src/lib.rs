@@ -28,7 +28,7 @@
 //! | [`sntp`] | SNTP client (RFC 4330): messages and state machine | limits |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | sntp, limits, log |
 //! | [`backup`] | backup of a board outside the file system: its files and slots as bytes | limits |
-//! | [`config`] | configuration file | wall_clock, suggest, dhcp, sntp, service, session, limits, log |
+//! | [`config`] | configuration file | wall_clock, suggest, dhcp, sntp, http, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
 //! | [`rest`] | the API under `/api/v1`: resources, JSON bodies, problem details | call, friendcore, json, http, service, session, limits, log |

@@ -43,9 +43,10 @@ mod warnings;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use heapless::{String, Vec};
+use heapless::String;
 
-use crate::limits::{BOARD, BOARD_FILE, CONFIG_BYTES, FILE_PATH_BYTES, ORIGIN_BYTES, ORIGINS};
+use crate::http::Front;
+use crate::limits::{BOARD, BOARD_FILE, CONFIG_BYTES, FILE_PATH_BYTES};
 use crate::log::Level;
 use crate::service::{BoardEnd, ServiceTable, UNIX_PATH_BYTES};
 use crate::session::{Tokens, Users};
@@ -188,10 +189,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Encryption.
     pub tls: Tls,
-    /// Origins, besides the server's own, of pages that may call and open the socket.
-    pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
-    /// URL under which a proxy makes the server reachable; empty without one.
-    pub public_url: String<ORIGIN_BYTES>,
+    /// Proxies, and pages that may call and open the socket.
+    pub front: Front,
     /// Socket for administrators of this machine.
     pub socket: LocalSocket,
 }
@@ -281,7 +280,7 @@ pub fn parse_with_warnings(
     files: &[Source<'_>],
     references: References,
     program: &str,
-) -> Result<(Config, std::vec::Vec<Diagnostic>), ParseError> {
+) -> Result<(Config, Vec<Diagnostic>), ParseError> {
     let mut diagnostics = Diagnostics::new(files, references);
     let config = build(files, references, program, &mut diagnostics);
     Ok((config, diagnostics.finish()?))

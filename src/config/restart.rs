@@ -65,7 +65,7 @@ impl Config {
         (self.lockout_attempts, self.lockout_time) = (lockout_attempts, lockout_time);
         self.services = services;
         self.update = update;
-        (self.listen.origins, self.listen.public_url) = (listen.origins, listen.public_url);
+        self.listen.front = listen.front;
         if (self.listen.tls == Tls::Off) == (listen.tls == Tls::Off) {
             self.listen.tls = listen.tls;
         }

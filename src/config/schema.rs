@@ -20,6 +20,7 @@ use super::checks::{
 };
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
 use super::key::{Form, Key, Kind, LINE, Table, any, board_limit, documentation, fixed, is_line};
+use crate::http::{ClientFrom, Network, TRUSTED_PROXIES};
 use crate::limits;
 use crate::log::{
     AUDIT_FILE_BYTES, LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX,
@@ -123,6 +124,28 @@ pub static LISTEN: Table = Table {
              its path may precede the path of a request.",
         )
         .example("\"https://panel.example/board\""),
+        Key::new(
+            "trusted_proxies",
+            Kind::List {
+                most: fixed(TRUSTED_PROXIES as u64),
+                entry: Form {
+                    bytes: fixed(49),
+                    expected: "an address, or a network such as '10.0.0.0/8' without bits after its prefix",
+                    is_met: |text| text.parse::<Network>().is_ok(),
+                },
+            },
+            Empty,
+            "Proxies that name their clients, whose addresses then count for log-ins, quotas and the audit trail. Each process \
+             at such an address is believed.",
+        )
+        .example("[\"127.0.0.1\"]"),
+        Key::new(
+            "client_from",
+            Kind::Choice(&ClientFrom::NAMES),
+            String("x-forwarded-for"),
+            "Form in which they do so: the last address of this field of a request that is not a trusted proxy's, or the header \
+             of the PROXY protocol, version 2, with which each of their connections then has to begin.",
+        ),
         Key::new(
             "socket",
             Kind::string(

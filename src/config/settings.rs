@@ -7,6 +7,7 @@ use super::checks::OFF;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
 use super::{FilePath, Listen, LocalSocket, LogFiles, Tls, Update, schema};
+use crate::http::{ClientFrom, Front};
 use crate::log::Level;
 
 /// `[listen]`.
@@ -29,12 +30,23 @@ pub(super) fn listen(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<
     let origins = section.strings("origins", diagnostics);
     let origins = section.list("origins", &origins, |text| text.try_into().ok(), diagnostics);
     let public_url = section.bounded("public_url", diagnostics);
+    let proxies = section.strings("trusted_proxies", diagnostics);
+    let proxies = section.list("trusted_proxies", &proxies, |text| text.parse().ok(), diagnostics);
+    let client_from = section.parsed("client_from", ClientFrom::from_name, diagnostics);
+    if proxies.is_empty()
+        && let Some(span) = section.changed("public_url")
+    {
+        let text =
+            "all clients of the proxy count as one address: a block after wrong passwords is for all of them";
+        diagnostics.warning(&span, format_args!("public_url: {text}"), "name the proxy in trusted_proxies");
+    }
+    let front = Front { origins, public_url, proxies, client_from };
     let socket = match section.bounded_if_set("socket", diagnostics) {
         None => LocalSocket::Default,
         Some(word) if word == OFF => LocalSocket::Off,
         Some(path) => LocalSocket::At(path),
     };
-    Listen { address, tls, origins, public_url, socket }
+    Listen { address, tls, front, socket }
 }
 
 fn is_off(word: &str) -> Option<bool> {

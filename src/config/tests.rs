@@ -64,7 +64,7 @@ fn empty_file_is_all_defaults() {
             client_ca: None
         }
     );
-    assert!(config.listen.origins.is_empty());
+    assert!(config.listen.front.origins.is_empty());
     assert_eq!(config.listen.socket, super::LocalSocket::Default);
     assert_eq!(config.state_dir, "");
     assert_eq!(config.slots, limits::SLOTS);
@@ -148,7 +148,7 @@ restart = "always"
         ("/etc/friendlet/certificate.pem", "/etc/friendlet/key.pem")
     );
     assert_eq!((*own, client_ca.as_deref()), (true, Some("ca.pem")));
-    assert_eq!(config.listen.origins, ["https://a.example", "http://[::1]:8080"]);
+    assert_eq!(config.listen.front.origins, ["https://a.example", "http://[::1]:8080"]);
     assert_eq!((config.state_dir.as_str(), config.slots), ("/data/friendlet", 2));
     assert_eq!(config.log_level, Level::Debug);
     assert_eq!(config.idle_timeout, Duration::from_secs(30));

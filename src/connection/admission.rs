@@ -30,7 +30,8 @@ impl Server {
                 suppressed
             );
         }
-        slot.open(peer, local, now);
+        let is_proxied = peer.address().is_some_and(|address| self.shared.http.front.trusts(address));
+        slot.open(peer, local, is_proxied, now);
         self.api.connections.used += 1;
         Counters::add(&mut self.api.counters.accepted);
         Some(slot.place.id)

@@ -22,6 +22,7 @@ use crate::limits::{MESSAGE_BYTES, SERVICE_NAME_BYTES};
 use crate::log::errno::EDQUOT;
 use crate::rest::{self, METRICS};
 use crate::service::CheckLevel;
+use crate::session::ClientAddr;
 use crate::ws::{Limits, Socket};
 
 /// Prefix of the paths of calls.
@@ -147,7 +148,7 @@ fn session_of(field: Option<&[u8]>) -> Option<&str> {
 /// Parses the head of the request, and finds its target; `None` while it is incomplete.
 fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Parsed>, Rejection> {
     let bytes = connection.receive.filled();
-    let prefix = http::split_url(&config.public_url).1;
+    let prefix = http::split_url(&config.front.public_url).1;
     connection.request.head_only = http::is_head(bytes);
     let path = rest::path(bytes, prefix);
     let resource = path.and_then(|path| path.strip_prefix(rest::PREFIX));
@@ -162,6 +163,11 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
     };
     let Some((mut head, length)) = http::parse_head(bytes)? else { return Ok(None) };
     strip_prefix(&mut head, prefix);
+    if connection.place.is_proxied
+        && let Some(client) = config.front.client(bytes.get(..length).unwrap_or_default())
+    {
+        connection.place.source = ClientAddr::from(client);
+    }
     if row.is_some_and(|row| !is_one_of(head.method, row.methods(None))) {
         return Err(rest::METHOD);
     }
@@ -449,8 +455,8 @@ pub(super) fn reply(
                 (_, false) => (encode::http_status(outcome), media_type(outcome)),
             };
             let after = retry_after(outcome, unix_s).and_then(|seconds| seconds.try_into().ok());
-            let path = [http::split_url(&config.public_url).1, rest::PREFIX];
-            let is_secure = config.tls || config.public_url.starts_with("https:");
+            let path = [http::split_url(&config.front.public_url).1, rest::PREFIX];
+            let is_secure = config.tls || config.front.public_url.starts_with("https:");
             let cookie = session_cookie(outcome).filter(|_| is_rest);
             let cookie = cookie.map(|session| Cookie { name: rest::COOKIE, session, path, is_secure });
             match position.and_then(|position| buffer.get(position)) {

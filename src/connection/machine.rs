@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
-use heapless::{String, Vec};
+use heapless::String;
 
 use super::auth::Auth;
 use super::closing::Closing;
@@ -15,9 +15,10 @@ use crate::api::{Accounts, Api, Counters, Platform};
 use crate::call::{Caller, Identity, PendingCall};
 use crate::friendcore::chunk::{Assembler, Owner, SetId};
 use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Form};
+use crate::http::Front;
 use crate::http::SEND_RESERVE_BYTES;
 use crate::json::{self, Writer};
-use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
+use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
 use crate::rest;
 use crate::session::{ClientAddr, KeyHash, UserId};
@@ -80,17 +81,15 @@ impl PendingReply {
 pub(super) struct HttpConfig {
     /// The listener uses TLS.
     pub(super) tls: bool,
-    /// Allowed origins in addition to the server's own.
-    pub(super) origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
-    /// URL under which a proxy makes the server reachable; empty without one.
-    pub(super) public_url: String<ORIGIN_BYTES>,
+    /// Proxies, and pages that may call.
+    pub(super) front: Front,
 }
 
 impl HttpConfig {
     /// Origins beside the server's own whose pages may call.
     pub(super) fn allowed(&self) -> impl Iterator<Item = &str> {
-        let public = crate::http::split_url(&self.public_url).0;
-        self.origins.iter().map(|origin| origin.as_str()).chain([public])
+        let public = crate::http::split_url(&self.front.public_url).0;
+        self.front.origins.iter().map(|origin| origin.as_str()).chain([public])
     }
 }
 
@@ -149,6 +148,8 @@ pub(super) struct Place {
     pub(super) key: Option<KeyHash>,
     /// Its requests are refused: it is from another user at the local socket.
     pub(super) is_refused: bool,
+    /// Its peer is a proxy that names the client.
+    pub(super) is_proxied: bool,
     /// It came over an address that an unconfirmed change has opened.
     pub(super) is_beside: bool,
     pub(super) opened: Duration,
@@ -204,6 +205,7 @@ impl Connection {
                 local: None,
                 key: None,
                 is_refused: false,
+                is_proxied: false,
                 is_beside: false,
                 opened: Duration::ZERO,
                 stage: Stage::Silent,
@@ -223,13 +225,14 @@ impl Connection {
     }
 
     /// Opens the connection of a peer. `local` is an administrator at the local socket.
-    pub(super) fn open(&mut self, peer: Peer, local: Option<UserId>, now: Duration) {
+    pub(super) fn open(&mut self, peer: Peer, local: Option<UserId>, is_proxied: bool, now: Duration) {
         let is_local = matches!(peer, Peer::Local { .. });
         let is_beside = matches!(peer, Peer::Beside(_));
         let (id, is_refused) = (self.place.id, is_local && local.is_none());
         let (source, stage, opened) = (peer.source(), Stage::Silent, now);
         let (key, in_use, since) = (None, true, now);
-        self.place = Place { id, in_use, source, local, key, is_refused, is_beside, opened, stage, since };
+        self.place =
+            Place { id, in_use, source, local, key, is_refused, is_proxied, is_beside, opened, stage, since };
     }
 
     /// Resets the slot for its next connection.

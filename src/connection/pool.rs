@@ -31,10 +31,15 @@ pub enum Peer {
 impl Peer {
     /// Source that its connections count for.
     pub(super) fn source(self) -> ClientAddr {
-        ClientAddr::from(match self {
-            Self::Network(address) | Self::Beside(address) => address,
-            Self::Local { .. } => Ipv6Addr::LOCALHOST.into(),
-        })
+        self.address().unwrap_or(Ipv6Addr::LOCALHOST.into()).into()
+    }
+
+    /// Address of a client of the network.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Network(address) | Self::Beside(address) => Some(address),
+            Self::Local { .. } => None,
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use crate::api::{Platform, Trial, audit};
 use crate::call::{Completion, Identity, Work};
 use crate::config::{ConfigError, ConfigOrigin, NOTICE_BYTES, Update};
 use crate::friendcore::reply;
-use crate::limits::{ORIGIN_BYTES, ORIGINS, USERS};
+use crate::http::Front;
+use crate::limits::USERS;
 use crate::service::ServiceTable;
 use crate::session::{SessionKey, Tokens, User, UserId, Users};
 use crate::ws::CloseCode;
@@ -23,10 +24,8 @@ pub struct Settings {
     pub users: Users,
     /// Tokens, with the ids of these users.
     pub tokens: Tokens,
-    /// Allowed origins in addition to the server's own.
-    pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
-    /// URL under which a proxy makes the server reachable; empty without one.
-    pub public_url: String<ORIGIN_BYTES>,
+    /// Proxies, and pages that may call.
+    pub front: Front,
     /// `[session] idle_timeout_s` and `lifetime_s`.
     pub session: (Duration, Duration),
     /// `[session] lockout_attempts` and `lockout_s`.
@@ -46,9 +45,9 @@ impl Server {
     /// Puts later settings in force, unless [`is_writing`](Self::is_writing). Sessions of users that are gone end, and their
     /// sockets are closed. Sessions that were opened with another password end.
     pub fn set(&mut self, settings: Settings, now: Duration, platform: &mut dyn Platform) {
-        let Settings { users, mut tokens, origins, public_url, session, lockout, update, kept } = settings;
+        let Settings { users, mut tokens, front, session, lockout, update, kept } = settings;
         self.set_update(update);
-        (self.shared.http.origins, self.shared.http.public_url) = (origins, public_url);
+        self.shared.http.front = front;
         self.api.accounts.sessions.set_times(session.0, session.1);
         self.api.accounts.lockout.set(lockout.0, lockout.1);
         let names = self.api.accounts.users.iter();

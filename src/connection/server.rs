@@ -1,9 +1,8 @@
 //! Sans-IO server core: all connections and the state that calls work on, without a socket or a clock.
 
 use core::fmt::Display;
+use core::net::IpAddr;
 use core::time::Duration;
-
-use heapless::{String, Vec};
 
 use super::machine::{Connection, Context, Finish, HttpConfig, State};
 use super::pool::Room;
@@ -12,15 +11,15 @@ use super::{OVERFLOW_SLOTS, SlotId, response, websocket};
 use crate::api::{self, Accounts, Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
-use crate::http::Rejection;
-use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
+use crate::http::{ClientFrom, Front, Rejection};
+use crate::limits::{REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
 use crate::log::audit;
 use crate::service::{
     Attempt, CheckError, CheckId, CommandError, ProcessEvent, ReadyCheck, Scope, ServiceId, Signal,
     StateChange, Supervisor,
 };
-use crate::session::{KeyHash, Pairing, SessionKey, Users};
+use crate::session::{ClientAddr, KeyHash, Pairing, SessionKey, Users};
 use crate::ws::CloseCode;
 
 /// End of the incoming side of a connection.
@@ -41,10 +40,8 @@ pub struct ServerConfig {
     pub slots: usize,
     /// The listener uses TLS.
     pub tls: bool,
-    /// Allowed origins in addition to the server's own.
-    pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
-    /// URL under which a proxy makes the server reachable; empty without one.
-    pub public_url: String<ORIGIN_BYTES>,
+    /// Proxies, and pages that may call.
+    pub front: Front,
     /// User ID of the server, an administrator at the local socket as root is.
     pub owner: u32,
     /// State that the calls work on.
@@ -95,7 +92,7 @@ impl Shared {
 impl Server {
     /// Creates a server with all its buffers. `config.slots` is clamped to 2 and the board's `slots`.
     pub fn new(config: ServerConfig) -> Self {
-        let ServerConfig { slots, tls, origins, public_url, owner, mut api } = config;
+        let ServerConfig { slots, tls, front, owner, mut api } = config;
         let limit = slots.clamp(2, SLOTS);
         api.connections.limit = limit;
         api.pairing.has_tls = tls;
@@ -107,7 +104,7 @@ impl Server {
             shared: Shared {
                 chunks: Assembler::new(),
                 reply: vec![0; REPLY_BYTES].into_boxed_slice(),
-                http: HttpConfig { tls, origins, public_url },
+                http: HttpConfig { tls, front },
                 refusals: RateLimit::default(),
                 room: Room::beside(limit, core::iter::empty()),
             },
@@ -431,6 +428,19 @@ impl Server {
     /// Returns true if clients are asked for a certificate, which may be paired.
     pub fn is_pairing(&self) -> bool {
         self.api.accounts.pairing.is_in_use()
+    }
+
+    /// Returns true if a header of the PROXY protocol comes before the first byte of a connection.
+    pub fn awaits_proxy(&self, id: SlotId) -> bool {
+        let is_proxied = self.slots.get(usize::from(id.index)).is_some_and(|slot| slot.place.is_proxied);
+        is_proxied && self.shared.http.front.client_from == ClientFrom::ProxyProtocol
+    }
+
+    /// Notes the client that a proxy names.
+    pub fn handle_client(&mut self, id: SlotId, client: IpAddr) {
+        if let Some(slot) = find(&mut self.slots, id) {
+            slot.place.source = ClientAddr::from(client);
+        }
     }
 
     /// Notes the public key of a client's certificate.

@@ -5,13 +5,14 @@
 //! [`check_upgrade`] validates a WebSocket handshake by RFC 6455, and the `write_..` functions write
 //! whole responses to a send buffer. An invalid request results in a [`Rejection`]: a status and one
 //! line with the reason and the remedy. [`check_origin`] refuses pages of other origins, and [`decode_chunks`] decodes
-//! a chunked body in place.
+//! a chunked body in place. [`Front`] knows the proxies before the server.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod chunked;
 mod console;
 mod form;
+mod front;
 mod head;
 mod origin;
 mod page;
@@ -21,6 +22,7 @@ mod upgrade;
 pub use chunked::{Chunks, decode_chunks};
 pub use console::{ConsoleFile, ConsoleUse, write_console};
 pub use form::{FormError, Pairs, check_content_type, decode_path, is_type};
+pub use front::{ClientFrom, Front, Network, proxy_header};
 pub use head::{Head, Method, Rejection, UpgradeFields, is_head, parse_head};
 pub use origin::{check_origin, find_origin, split_url, without_default_port};
 pub use page::write_health;
@@ -43,6 +45,11 @@ crate::limits::limits! {
     CONSOLE_BYTES: usize = 40 * 1024, exceeded "the build stops", tests ["console_stays_light"];
     /// Size line of a chunk of a body, with its extensions.
     CHUNK_LINE_BYTES: usize = 128, exceeded "answered 400", tests ["size_line_up_to_its_limit"];
+    /// `trusted_proxies`.
+    TRUSTED_PROXIES: usize = 8, exceeded "configuration error", tests ["each_limit_is_met_and_not_passed"];
+    /// Header of the PROXY protocol, with all that a proxy adds to the addresses.
+    PROXY_HEADER_BYTES: usize = 536, exceeded "the connection is closed",
+        tests ["header_of_the_proxy_protocol_up_to_its_limit"];
     /// Trailer section of a chunked body.
     TRAILER_BYTES: usize = 512, exceeded "answered 431", tests ["trailer_section_up_to_its_limit"];
 }

@@ -15,6 +15,7 @@ use super::socket::Socket;
 use super::tls::{Buffers, Session, TlsFailure};
 use super::{LINGER_TIMEOUT, STEP_BUDGET};
 use crate::connection::{End, Finish, SlotId, Stage, State};
+use crate::http::{PROXY_HEADER_BYTES, proxy_header};
 use crate::limits::SEND_BYTES;
 use crate::log::Reason;
 use crate::mmap_buffer::IdleTracker;
@@ -50,6 +51,8 @@ pub(super) struct Connection<'a> {
 /// Progress towards the end of a connection.
 #[derive(Default)]
 struct Phase {
+    /// The header of a proxy was read, or none is awaited.
+    begun: bool,
     /// The peer sends no more.
     ended: bool,
     /// TLS has failed: only its alert is still to be sent.
@@ -252,6 +255,7 @@ impl<'a> Connection<'a> {
     fn read(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<bool> {
         let result = match &mut self.transport {
             Transport::Tls(_) => self.read_tls(endpoint, state),
+            _ if !self.phase.begun && endpoint.awaits_proxy(self.id) => self.read_proxy_header(endpoint),
             _ if !self.stream.is_readable() => return Ok(false),
             Transport::Sniffing(_) => self.sniff_tls(endpoint, state),
             Transport::Plain => self.read_plain(endpoint, state),
@@ -270,6 +274,34 @@ impl<'a> Connection<'a> {
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads the header of a proxy once it is whole, and nothing after it.
+    fn read_proxy_header(&mut self, endpoint: &mut impl Endpoint) -> io::Result<usize> {
+        if !self.stream.is_readable() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let mut bytes = [0; PROXY_HEADER_BYTES];
+        let count = self.stream.get_ref().peek(&mut bytes)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        let Ok(header) = proxy_header(bytes.get(..count).unwrap_or_default()) else {
+            if let Some(suppressed) = endpoint.log_limit(self.now) {
+                crate::warning!(
+                    "closed a connection of a trusted proxy without a header of the PROXY protocol, version 2 ({} similar lines suppressed)",
+                    suppressed
+                );
+            }
+            return Err(ErrorKind::InvalidData.into());
+        };
+        // The end of a header that comes later is a new event of the socket.
+        let (length, client) = header.ok_or(ErrorKind::WouldBlock)?;
+        self.phase.begun = true;
+        if let Some(client) = client {
+            endpoint.handle_client(self.id, client);
+        }
+        self.stream.get_ref().read(bytes.get_mut(..length).unwrap_or_default())
     }
 
     fn read_plain(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<usize> {

@@ -1,5 +1,6 @@
 //! Interface between the sockets and the state machines of the connections.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::connection::{End, Peer, SlotId, Stage, State};
@@ -29,6 +30,14 @@ pub trait Endpoint {
 
     /// Drops the first `count` bytes of [`pending`](Self::pending), which were sent.
     fn sent(&mut self, id: SlotId, count: usize, now: Duration) -> State;
+
+    /// Returns true if a header of the PROXY protocol comes before the first byte of a connection.
+    fn awaits_proxy(&self, _id: SlotId) -> bool {
+        false
+    }
+
+    /// Notes the client that a proxy names.
+    fn handle_client(&mut self, _id: SlotId, _client: IpAddr) {}
 
     /// Returns true if clients are asked for a certificate.
     fn asks_for_keys(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Sans-IO server core, joined with the system and the sockets.
 
+use core::net::IpAddr;
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -363,6 +364,14 @@ impl Endpoint for Core {
 
     fn asks_for_keys(&self) -> bool {
         self.server.is_pairing()
+    }
+
+    fn awaits_proxy(&self, id: SlotId) -> bool {
+        self.server.awaits_proxy(id)
+    }
+
+    fn handle_client(&mut self, id: SlotId, client: IpAddr) {
+        self.server.handle_client(id, client);
     }
 
     fn handle_client_key(&mut self, id: SlotId, key: &KeyHash) {

@@ -328,8 +328,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let mut server = Server::new(ServerConfig {
         slots,
         tls: tls.is_some(),
-        origins: config.listen.origins.clone(),
-        public_url: config.listen.public_url.clone(),
+        front: config.listen.front.clone(),
         owner,
         api: Api::new(users, std::mem::take(&mut config.tokens), sessions, lockout, services, board),
     });

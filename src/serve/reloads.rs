@@ -171,8 +171,7 @@ impl Core {
         let settings = Settings {
             users,
             tokens: core::mem::take(&mut config.tokens),
-            origins: config.listen.origins.clone(),
-            public_url: config.listen.public_url.clone(),
+            front: config.listen.front.clone(),
             session: (config.idle_timeout, config.lifetime),
             lockout: (config.lockout_attempts, config.lockout_time),
             update: config.update,

@@ -228,7 +228,7 @@ fn description() -> Value {
         } }),
     );
     let mut schemas = schemas(TYPES);
-    // Answers of calls that are no resource are types of TypeScript alone.
+    // Answers of calls that are not a resource are types of TypeScript alone.
     let text = json!(paths).to_string() + &schemas.to_string();
     let is_used = |name: &str| text.contains(&format!("\"#/components/schemas/{name}\""));
     schemas.as_object_mut().unwrap().retain(|name, _| is_used(name));

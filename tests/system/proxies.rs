@@ -47,10 +47,24 @@ impl Proxy {
     /// Starts `program` with the block of `language`, between `before` and `after`. `arguments` come before the path of the
     /// file.
     fn start(program: &str, arguments: &[&str], language: &str, before: &str, after: &str) -> Self {
+        Self::start_with(program, arguments, language, before, after, "", ("", ""))
+    }
+
+    /// The same with further keys of `[listen]`, and another text in the file.
+    fn start_with(
+        program: &str,
+        arguments: &[&str],
+        language: &str,
+        before: &str,
+        after: &str,
+        more: &str,
+        (from, to): (&str, &str),
+    ) -> Self {
         assert!(Path::new(program).exists(), "{program} is missing: `cargo xtask setup` installs it");
-        let listen = block("toml");
-        let public_url = listen.lines().find(|line| line.starts_with("public_url")).unwrap();
-        let server = Server::start(&Device::plain().listen(&format!("{public_url}\n")));
+        let is_for_test = |line: &&str| line.starts_with("public_url") || line.starts_with("trusted_proxies");
+        let listen: String =
+            block("toml").lines().filter(is_for_test).map(|line| format!("{line}\n")).collect();
+        let server = Server::start(&Device::plain().listen(&(listen + more)));
 
         let directory = Directory::new();
         let pair = generate_simple_self_signed([HOST.to_owned()]).unwrap();
@@ -64,6 +78,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let file = format!("{before}\n{}\n{after}\n", block(language))
+            .replace(from, to)
             .replace("127.0.0.1:6500", &server.address().to_string())
             .replace("/etc/proxy/", &directory.file(""))
             .replace("DIRECTORY/", &directory.file(""))
@@ -98,6 +113,34 @@ impl Proxy {
     fn send(&self, line: &str, lines: &str, body: &str) -> Response {
         let request = format!("{line}Host: {HOST}\r\nConnection: close\r\n{lines}\r\n{body}");
         Response::parse(&exchange(Stream::tls(self.address), request.as_bytes()))
+    }
+
+    /// Status of a login of an administrator from this address of the loopback.
+    fn login_from(&self, host: u8, password: &str, lines: &str) -> u16 {
+        let body = format!("{{\"username\":\"fadmin\",\"password\":\"{password}\"}}");
+        let length = body.len();
+        let request = format!(
+            "POST /board/api/v1/login HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n{lines}\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let stream = Stream::from_source(Ipv4Addr::new(127, 0, 0, host), self.address, true);
+        Response::parse(&exchange(stream, request.as_bytes())).status
+    }
+
+    /// Wrong passwords of one client do not block another one, whatever it writes into the fields of proxies.
+    fn check_clients(&self) {
+        let name = |host: u8| {
+            format!(
+                "X-Forwarded-For: 127.0.0.{host}\r\nForwarded: for=127.0.0.{host}\r\nX-Real-IP: 127.0.0.{host}\r\n"
+            )
+        };
+        for host in 10..14 {
+            self.login_from(2, "a wrong one", &name(host));
+        }
+        assert_eq!(self.login_from(2, "secret", &name(3)), 429, "the client that guessed is blocked");
+        assert_eq!(self.login_from(3, "secret", &name(2)), 200, "another one is not");
+        until("the log has the client", || self.server.log().contains("127.0.0.2"));
+        assert!(!self.server.log().contains("127.0.0.10"), "what a client writes is not an address");
     }
 
     fn check(&self) {
@@ -140,6 +183,7 @@ impl Proxy {
             }
             assert_eq!(Response::parse(&answer).status, status, "{origin}");
         }
+        self.check_clients();
         until("the refusal is logged", || {
             self.server.log().contains("request refused: pages of this origin may not connect")
         });
@@ -157,6 +201,67 @@ fn nginx_with_its_defaults() {
 #[test]
 fn haproxy_with_its_health_check() {
     Proxy::start("/usr/sbin/haproxy", &["-db", "-f"], "haproxy", "", "").check();
+}
+
+#[test]
+fn haproxy_with_the_proxy_protocol() {
+    let more = "client_from = \"proxy-protocol\"\n";
+    let line = ("127.0.0.1:6500 check", "127.0.0.1:6500 check send-proxy-v2");
+    Proxy::start_with("/usr/sbin/haproxy", &["-db", "-f"], "haproxy", "", "", more, line).check();
+}
+
+/// A header of the PROXY protocol for a client of IPv4.
+fn header(client: [u8; 4]) -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    header.extend(client);
+    header.extend([127, 0, 0, 1, 0, 1, 0, 2]);
+    header
+}
+
+#[test]
+fn header_of_the_proxy_protocol_comes_before_the_first_byte() {
+    const REQUEST: &str = "GET /healthz HTTP/1.0\r\n\r\n";
+    let lines = "trusted_proxies = [\"127.0.0.1\"]\nclient_from = \"proxy-protocol\"\n";
+    for device in [Device::plain(), Device::new()] {
+        let server = Server::start(&device.listen(lines));
+        let from = |host: u8| {
+            Stream::from_source(Ipv4Addr::new(127, 0, 0, host), server.address(), false).into_socket()
+        };
+        let answer = |mut socket: TcpStream| {
+            if !server.is_tls() {
+                socket.write_all(REQUEST.as_bytes()).unwrap();
+                return Stream::Plain(socket).read_to_end_within(SOON);
+            }
+            exchange(Stream::try_tls(socket, None).unwrap(), REQUEST.as_bytes())
+        };
+        // A part of it is not a reason to close, and what follows may be in the same packet.
+        let mut socket = from(1);
+        let header = header([127, 0, 0, 7]);
+        let (first, second) = header.split_at(14);
+        socket.write_all(first).unwrap();
+        // The server has handled it once it has answered another one.
+        assert_eq!(Response::parse(&answer(from(2))).status, 200);
+        socket.write_all(second).unwrap();
+        assert_eq!(Response::parse(&answer(socket)).status, 200);
+        // The proxy's own check.
+        let mut socket = from(1);
+        socket.write_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0").unwrap();
+        assert_eq!(Response::parse(&answer(socket)).status, 200);
+        // A stranger's header is a wrong request, and a stranger needs none.
+        let mut socket = from(2);
+        socket.write_all(&header).unwrap();
+        let mut stream = Stream::Plain(socket);
+        stream.end_writing();
+        let refused = stream.read_to_end_within(SOON);
+        assert_eq!(Response::parse(&refused).status, 400);
+        assert_eq!(Response::parse(&answer(from(2))).status, 200);
+        // A trusted address without a header is closed, with its reason in the log.
+        let mut socket = from(1);
+        socket.write_all(REQUEST.as_bytes()).unwrap();
+        assert_eq!(Stream::Plain(socket).read_to_end_within(SOON), b"");
+        until("the reason is logged", || server.log().contains("without a header of the PROXY protocol"));
+        server.stop();
+    }
 }
 
 #[test]

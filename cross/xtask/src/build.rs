@@ -309,7 +309,7 @@ const MUSL_TIME: (&str, &str) = ("RUST_LIBC_UNSTABLE_MUSL_V1_2_3", "1");
 
 /// Sets the board's target, limits and features for a cargo command.
 fn for_board(command: &mut Command, board: &Board) {
-    // What is done once on a PC is no part of a board's program.
+    // What is done once on a PC is not a part of a board's program.
     if board.name != "host" {
         command.arg("--no-default-features");
     }

@@ -11,7 +11,7 @@ pub(super) struct Entry<'a> {
     pub(super) line: usize,
     /// Section, without its brackets.
     pub(super) section: &'a str,
-    /// Key, empty for a line that is no entry. That of supervisord has letters of either case.
+    /// Key, empty for a line without one. That of supervisord has letters of either case.
     pub(super) key: &'a str,
     pub(super) value: String,
 }

@@ -4,6 +4,7 @@ use super::{config, errors, service};
 use crate::config::SETTLE_TIME_MAX;
 use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
+use crate::http::TRUSTED_PROXIES;
 use crate::limits;
 use crate::log::{
     AUDIT_FILE_BYTES, LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX,
@@ -51,6 +52,11 @@ fn each_limit_is_met_and_not_passed() {
         limits::ORIGIN_BYTES,
         |n| format!("[listen]\npublic_url = 'https://{}'", "a".repeat(n - 8)),
         &format!("public_url: longer than {} bytes", limits::ORIGIN_BYTES),
+    );
+    assert_limit(
+        TRUSTED_PROXIES,
+        |n| format!("[listen]\ntrusted_proxies = {}", list(n, |n| format!("192.0.2.{n}"))),
+        &format!("trusted_proxies: more than {}", TRUSTED_PROXIES),
     );
     assert_limit(
         UNIX_PATH_BYTES,

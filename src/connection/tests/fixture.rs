@@ -272,8 +272,7 @@ impl Fixture {
         let mut server = Server::new(ServerConfig {
             slots,
             tls: false,
-            origins: config.listen.origins,
-            public_url: config.listen.public_url,
+            front: config.listen.front,
             owner: OWNER,
             api: Api::new(
                 users,

@@ -430,8 +430,7 @@ fn key_of_a_user_who_is_gone_proves_nobody() {
     let settings = |users| Settings {
         users,
         tokens: crate::session::Tokens::new(),
-        origins: heapless::Vec::new(),
-        public_url: heapless::String::new(),
+        front: crate::http::Front::default(),
         session: (Duration::from_secs(60), Duration::MAX),
         lockout: (3, LOCKOUT_TIME),
         update: crate::config::Update::default(),

@@ -12,8 +12,7 @@ fn settings(fixture: &Fixture, users: Users) -> Settings {
     Settings {
         users,
         tokens: fixture.server.api.accounts.tokens.clone(),
-        origins: heapless::Vec::new(),
-        public_url: heapless::String::new(),
+        front: crate::http::Front::default(),
         session: (Duration::from_secs(60), Duration::MAX),
         lockout: (3, LOCKOUT_TIME),
         update: crate::config::Update::default(),
@@ -92,7 +91,10 @@ fn origins_of_a_reload_are_in_force_at_once() {
     let waiting = fixture.connect();
     fixture.put(waiting, login("https://old.example").as_bytes());
     let settings = Settings {
-        public_url: "https://new.example:443/board".try_into().unwrap(),
+        front: crate::http::Front {
+            public_url: "https://new.example:443/board".try_into().unwrap(),
+            ..crate::http::Front::default()
+        },
         ..settings(&fixture, fixture.server.api.accounts.users.clone())
     };
     let services = fixture.server.services().table().clone();

@@ -163,8 +163,7 @@ impl Fixture {
         let mut server = Server::new(ServerConfig {
             slots: config.slots,
             tls: false,
-            origins: config.listen.origins,
-            public_url: config.listen.public_url,
+            front: config.listen.front,
             owner: 0,
             api: Api::new(
                 config.users,

@@ -48,6 +48,15 @@ impl Stream {
         if with_tls { Self::try_tls(stream, None).unwrap() } else { Self::Plain(stream) }
     }
 
+    /// The socket of a plain connection.
+    #[track_caller]
+    pub(crate) fn into_socket(self) -> TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(_) => panic!("a connection with TLS"),
+        }
+    }
+
     pub(crate) fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,
