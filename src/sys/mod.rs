@@ -52,7 +52,7 @@ pub use accounts::{
 };
 pub use clock::{BUILT_UNIX_S, Clock};
 pub use enabled::{EnabledFile, FILE as ENABLED_FILE};
-pub use network::NetworkManager;
+pub use network::{HostAddress, HostAddresses, KernelEvents, NetworkManager};
 pub(crate) use notify::SLOT_GOOD;
 pub use notify::{
     EVENT, EVENT_LIFE, ManagerSocket, NotifyEnvironment, NotifyState, SdNotify, assignments, microseconds,
@@ -74,6 +74,9 @@ crate::limits::limits! {
     /// response of the kernel.
     NETWORK_STEPS: usize = 32, exceeded "the rest waits; the request fails",
         tests ["response_has_at_most_the_limit_of_datagrams"];
+    /// Addresses of this host that are known.
+    HOST_ADDRESSES: usize = 32, exceeded "the rest is not used, and that is logged",
+        tests ["addresses_up_to_their_limit_are_known"];
     /// Pause before the next look for a network interface that is missing or has no carrier, and before the
     /// next attempt of a request that the kernel refused.
     NETWORK_POLL: Duration = Duration::from_secs(1), exceeded "the next attempt",

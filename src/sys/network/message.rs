@@ -3,7 +3,7 @@
 //! Constants are those of `linux/netlink.h`, `linux/rtnetlink.h`, `linux/if_link.h`,
 //! `linux/if_addr.h` and `linux/if.h`. Integers are in native byte order.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::config::InterfaceName;
 use crate::dhcp::HARDWARE_BYTES;
@@ -12,12 +12,15 @@ use crate::dhcp::HARDWARE_BYTES;
 pub(super) const LOOPBACK: u32 = 1;
 /// Multicast group of events about interfaces (`RTMGRP_LINK`).
 pub(super) const LINK_GROUP: u32 = 1;
+/// Those of events about addresses (`RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`).
+pub(super) const ADDRESS_GROUPS: u32 = 0x110;
 
 /// Length of the longest request: two headers, and a few addresses.
 const REQUEST_BYTES: usize = 96;
-/// Length of `struct nlmsghdr`, and of `struct ifinfomsg`.
+/// Length of `struct nlmsghdr`, of `struct ifinfomsg` and of `struct ifaddrmsg`.
 const HEADER_BYTES: usize = 16;
 const LINK_BYTES: usize = 16;
+const ADDRESS_BYTES: usize = 8;
 
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -25,6 +28,7 @@ const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
 const NEW_ADDRESS: u16 = 20;
 const DELETE_ADDRESS: u16 = 21;
+const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const DELETE_ROUTE: u16 = 25;
 
@@ -35,6 +39,7 @@ const REPLACE: u16 = 0x100;
 const CREATE: u16 = 0x400;
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 0x1;
 const IFF_LOOPBACK: u32 = 0x8;
 const IFF_RUNNING: u32 = 0x40;
@@ -49,6 +54,10 @@ const SKIP_STATISTICS: u32 = 8;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
+/// `IFA_F_TEMPORARY` (RFC 8981) and `IFA_F_DEPRECATED` of IPv6; the former is `IFA_F_SECONDARY` of IPv4.
+const UNSTABLE: u8 = 0x21;
+/// `IFA_F_DADFAILED` and `IFA_F_TENTATIVE`: another host has the address, or may have it.
+const UNUSABLE: u8 = 0x48;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
@@ -85,6 +94,13 @@ impl Request {
         let mut request = Self::new(GET_LINK, DUMP);
         request.put(&[0; LINK_BYTES]);
         request.attribute(IFLA_EXT_MASK, &SKIP_STATISTICS.to_ne_bytes());
+        request
+    }
+
+    /// Lists the addresses of all interfaces.
+    pub(super) fn addresses() -> Self {
+        let mut request = Self::new(GET_ADDRESS, DUMP);
+        request.put(&[0; ADDRESS_BYTES]);
         request
     }
 
@@ -192,6 +208,8 @@ pub(super) enum Response {
     End(i32),
     /// Interface.
     Link(Link),
+    /// Address of this host.
+    Address(HostAddress),
     /// Message of another type.
     Other,
 }
@@ -211,6 +229,33 @@ pub(super) struct Link {
     pub(super) is_running: bool,
     /// True if it is the loopback.
     pub(super) is_loopback: bool,
+}
+
+/// Address of an interface of this host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HostAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Length of its prefix in bits.
+    pub prefix: u8,
+    /// Index of its interface.
+    pub interface: u32,
+    /// Scope of the kernel, `RT_SCOPE_..` of linux/rtnetlink.h.
+    pub(super) scope: u8,
+    /// False for an address of IPv6 that is temporary (RFC 8981), or no longer to be used for new connections.
+    pub is_stable: bool,
+}
+
+impl HostAddress {
+    /// Returns true if it is valid beyond its link: not an address of the loopback or of the link alone.
+    pub fn is_global(&self) -> bool {
+        self.scope == SCOPE_UNIVERSE
+    }
+
+    /// Returns true if its interface is the loopback.
+    pub fn is_loopback(&self) -> bool {
+        self.interface == LOOPBACK
+    }
 }
 
 /// Iterator over the messages of one datagram with their sequence numbers, without a truncated one.
@@ -239,6 +284,7 @@ impl Iterator for Responses<'_> {
                 word(body, 0).map_or(0, |error| i32::from_ne_bytes(error.to_ne_bytes()).wrapping_neg()),
             ),
             NEW_LINK => Link::parse(body).map_or(Response::Other, Response::Link),
+            NEW_ADDRESS => parse_address(body).map_or(Response::Other, Response::Address),
             _ => Response::Other,
         };
         Some((sequence, response))
@@ -258,12 +304,7 @@ impl Link {
             is_running: has(IFF_UP) && has(IFF_RUNNING),
             is_loopback: has(IFF_LOOPBACK),
         };
-        let mut rest = body.get(LINK_BYTES..)?;
-        while let (Some(len), Some(kind)) = (half_word(rest, 0), half_word(rest, 2)) {
-            let len = usize::from(len);
-            let value = rest.get(4..len)?;
-            // The padding of the last attribute may be missing.
-            rest = rest.get(aligned(len)..).unwrap_or(&[]);
+        visit_attributes(body.get(LINK_BYTES..)?, &mut |kind, value| {
             match kind {
                 IFLA_IFNAME => {
                     let name = value.split(|byte| *byte == 0).next()?;
@@ -272,9 +313,46 @@ impl Link {
                 IFLA_ADDRESS if is_ethernet => link.hardware = value.try_into().ok(),
                 _ => {}
             }
-        }
+            Some(())
+        })?;
         Some(link)
     }
+}
+
+/// Parses an address. `None`: it cannot be used.
+fn parse_address(body: &[u8]) -> Option<HostAddress> {
+    let [family, prefix, flags, scope] = *body.first_chunk()?;
+    let mut address = None;
+    visit_attributes(body.get(ADDRESS_BYTES..)?, &mut |kind, value| {
+        // With a peer, `IFA_ADDRESS` is the peer's.
+        if kind == IFA_LOCAL || kind == IFA_ADDRESS && address.is_none() {
+            address = match family {
+                AF_INET => value.try_into().ok().map(<[u8; 4]>::into),
+                AF_INET6 => value.try_into().ok().map(<[u8; 16]>::into),
+                _ => None,
+            };
+        }
+        Some(())
+    })?;
+    let address: IpAddr = address.filter(|_| flags & UNUSABLE == 0)?;
+    let interface = word(body, 4)?;
+    let is_stable = address.is_ipv4() || flags & UNSTABLE == 0;
+    Some(HostAddress { address, prefix, interface, scope, is_stable })
+}
+
+/// Calls `visit` with type and value of each attribute. Returns `None` if one is truncated, or `visit` refuses it.
+fn visit_attributes<'b>(
+    mut rest: &'b [u8],
+    visit: &mut dyn FnMut(u16, &'b [u8]) -> Option<()>,
+) -> Option<()> {
+    while let (Some(len), Some(kind)) = (half_word(rest, 0), half_word(rest, 2)) {
+        let len = usize::from(len);
+        let value = rest.get(4..len)?;
+        // The padding of the last attribute may be missing.
+        rest = rest.get(aligned(len)..).unwrap_or(&[]);
+        visit(kind, value)?;
+    }
+    Some(())
 }
 
 /// Length with its padding: messages and attributes are aligned to four bytes.

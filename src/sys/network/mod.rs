@@ -4,6 +4,7 @@
 //! kernel over its routing socket, and to DHCP servers over UDP. It never blocks, and allocates
 //! nothing.
 
+mod addresses;
 mod message;
 mod rtnetlink;
 
@@ -18,8 +19,11 @@ use rustix::event::epoll;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
-use self::message::{LOOPBACK, Link, Request};
-use self::rtnetlink::{LinkEvents, NetworkError, Op, RtNetlink};
+pub use self::addresses::HostAddresses;
+pub use self::message::HostAddress;
+use self::message::{LINK_GROUP, LOOPBACK, Link, Request};
+pub use self::rtnetlink::KernelEvents;
+use self::rtnetlink::{NetworkError, Op, RtNetlink};
 use super::random;
 use crate::config::{Address, Network};
 use crate::dhcp::{
@@ -60,14 +64,14 @@ impl fmt::Display for AddressConfig {
 #[derive(Debug)]
 struct Sockets {
     rtnetlink: RtNetlink,
-    events: LinkEvents,
+    events: KernelEvents,
     /// Readable when the events or the DHCP socket are.
     epoll: OwnedFd,
 }
 
 impl Sockets {
     fn open() -> Result<Self, NetworkError> {
-        let (rtnetlink, events) = (RtNetlink::open()?, LinkEvents::open()?);
+        let (rtnetlink, events) = (RtNetlink::open()?, KernelEvents::open(LINK_GROUP)?);
         let failed = |errno| NetworkError { op: Op::Open, errno };
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
         epoll::add(&epoll, &events, epoll::EventData::new_u64(0), epoll::EventFlags::IN).map_err(failed)?;

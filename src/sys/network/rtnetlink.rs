@@ -10,7 +10,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, recvfrom, sendto, socket_with,
 };
 
-use super::message::{LINK_GROUP, Link, Request, Response, Responses};
+use super::message::{HostAddress, Link, Request, Response, Responses};
 use crate::log::Reason;
 use crate::sys::{NETLINK_BYTES, NETWORK_STEPS};
 
@@ -30,6 +30,8 @@ pub(super) enum Op {
     HostName,
     /// List the interfaces.
     List,
+    /// List the addresses of this host.
+    Addresses,
     /// Bring the interface up.
     Up,
     /// Add an address with its prefix length.
@@ -56,6 +58,7 @@ impl fmt::Display for NetworkError {
             Op::Open => write!(f, "cannot open sockets to the kernel (AF_NETLINK)"),
             Op::HostName => write!(f, "cannot set the host name"),
             Op::List => write!(f, "cannot list the interfaces (RTM_GETLINK)"),
+            Op::Addresses => write!(f, "cannot list the addresses of this host (RTM_GETADDR)"),
             Op::Up => write!(f, "cannot bring the interface up (RTM_NEWLINK)"),
             Op::AddAddress(address, prefix) => write!(f, "cannot add {address}/{prefix} (RTM_NEWADDR)"),
             Op::DeleteAddress(address, prefix) => write!(f, "cannot delete {address}/{prefix} (RTM_DELADDR)"),
@@ -87,6 +90,15 @@ impl RtNetlink {
         self.exchange(Op::List, Request::links(), |response| {
             if let Response::Link(link) = response {
                 visit(link);
+            }
+        })
+    }
+
+    /// Calls `visit` with every address.
+    pub(super) fn addresses(&mut self, mut visit: impl FnMut(HostAddress)) -> Result<(), NetworkError> {
+        self.exchange(Op::Addresses, Request::addresses(), |response| {
+            if let Response::Address(address) = response {
+                visit(address);
             }
         })
     }
@@ -143,18 +155,19 @@ fn recv_response(
     Err(Errno::OVERFLOW)
 }
 
-/// Socket that becomes readable when interfaces appear, disappear or change.
+/// Socket that becomes readable when interfaces, or addresses, appear, disappear or change.
 #[derive(Debug)]
-pub(super) struct LinkEvents(OwnedFd);
+pub struct KernelEvents(OwnedFd);
 
-impl LinkEvents {
-    pub(super) fn open() -> Result<Self, NetworkError> {
-        open(LINK_GROUP).map(Self)
+impl KernelEvents {
+    /// Opens the socket for the events of these multicast groups.
+    pub(super) fn open(groups: u32) -> Result<Self, NetworkError> {
+        open(groups).map(Self)
     }
 
-    /// Drains the socket and returns true if there were events. The caller then lists the
-    /// interfaces, so an overflow of the socket loses nothing.
-    pub(super) fn drain(&self) -> bool {
+    /// Drains the socket and returns true if there were events. The caller then lists what the
+    /// kernel has, so an overflow of the socket loses nothing.
+    pub fn drain(&self) -> bool {
         let mut has_changed = false;
         for _ in 0..NETWORK_STEPS {
             // A short buffer is enough, because the content is not used.
@@ -167,7 +180,7 @@ impl LinkEvents {
     }
 }
 
-impl AsFd for LinkEvents {
+impl AsFd for KernelEvents {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

@@ -38,6 +38,8 @@ fn requests_are_encoded() {
     assert_eq!(Request::up(2).finish(9), up.0);
     let links = header(40, 18, 0x301, 1).b(&[0; 16]).h(8).h(29).w(8);
     assert_eq!(Request::links().finish(1), links.0);
+    let addresses = header(24, 22, 0x301, 1).b(&[0; 8]);
+    assert_eq!(Request::addresses().finish(1), addresses.0);
     let add = header(48, 20, 0x505, 1).b(&[2, 24, 0, 0]).w(2);
     let add =
         add.h(8).h(2).b(&[192, 168, 1, 20]).h(8).h(1).b(&[192, 168, 1, 20]).h(8).h(4).b(&[192, 168, 1, 255]);
@@ -122,6 +124,54 @@ fn interfaces_are_parsed() {
     assert!(matches!(Responses::new(&bytes).next(), Some((5, Response::Link(Link { hardware: None, .. })))));
 }
 
+/// Address of family, flags and scope with these attributes.
+fn address(family: u8, flags: u8, scope: u8, attributes: &[(u16, &[u8])]) -> Option<HostAddress> {
+    let mut body = Bytes::default().b(&[family, 24, flags, scope]).w(3);
+    for (kind, value) in attributes {
+        body = body.h(4 + value.len() as u16).h(*kind).b(value);
+    }
+    let bytes = header(16 + body.0.len() as u32, 20, 2, 5).b(&body.0).0;
+    match Responses::new(&bytes).collect::<Vec<_>>().as_slice() {
+        [(5, Response::Address(address))] => Some(*address),
+        [(5, Response::Other)] => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn addresses_are_parsed() {
+    let own = HostAddress { address: ADDRESS.into(), prefix: 24, interface: 3, scope: 0, is_stable: true };
+    let (octets, peer) = (ADDRESS.octets(), GATEWAY.octets());
+    let label: (u16, &[u8]) = (3, b"eth0\0\0\0\0");
+    for attributes in [
+        &[(IFA_ADDRESS, &octets[..]), (IFA_LOCAL, &octets), label][..],
+        &[(IFA_ADDRESS, &peer), (IFA_LOCAL, &octets)],
+        &[(IFA_LOCAL, &octets), (IFA_ADDRESS, &peer)],
+        &[label, (IFA_ADDRESS, &octets)],
+    ] {
+        // A secondary address of IPv4 is as good.
+        for flags in [0x80, 0x81] {
+            assert_eq!(address(2, flags, 0, attributes), Some(own), "{attributes:?}");
+        }
+        assert_eq!(address(9, 0, 0, attributes), None, "of another family");
+    }
+    assert_eq!(address(2, 0, 0, &[label]), None);
+    assert_eq!(address(2, 0, 0, &[(IFA_LOCAL, &[1, 2, 3])]), None);
+    let octets = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+    let own = HostAddress { address: octets.into(), ..own };
+    for (flags, scope, expected) in [
+        (0x80, 0, Some(own)),
+        (0x80, SCOPE_LINK, Some(HostAddress { scope: SCOPE_LINK, ..own })),
+        (0x01, 0, Some(HostAddress { is_stable: false, ..own })),
+        (0x20, 0, Some(HostAddress { is_stable: false, ..own })),
+        // Not, or not yet, the only one on its link.
+        (0x40, 0, None),
+        (0x48, 0, None),
+    ] {
+        assert_eq!(address(10, flags, scope, &[(IFA_ADDRESS, &octets)]), expected, "{flags:x}");
+    }
+}
+
 #[test]
 fn responses_follow_each_other() {
     let mut bytes = ethernet(1).0;
@@ -141,6 +191,12 @@ proptest! {
     #[test]
     fn any_bytes_are_parsed(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(Responses::new(&bytes).count() <= bytes.len() / HEADER_BYTES);
+    }
+
+    #[test]
+    fn any_address_is_parsed(body in prop::collection::vec(0..20_u8, 0..80)) {
+        let bytes = header(16 + u32::try_from(body.len()).unwrap(), 20, 0, 1).b(&body);
+        prop_assert_eq!(Responses::new(&bytes.0).count(), 1);
     }
 
     #[test]
