@@ -188,6 +188,7 @@ export interface Board {
   complaint: string;
   notice: string;
   certificate: string;
+  certificateNames: string;
   token: string;
   sandbox: string;
   uptime: number;

@@ -5,7 +5,7 @@ use core::fmt;
 use heapless::String;
 
 use super::audit::{self, AuditCall, AuditObject};
-use super::{Context, LOG_ANSWER_BYTES, Refused, internal};
+use super::{CERTIFICATE_TEXT_BYTES, Context, LOG_ANSWER_BYTES, Refused, internal};
 use crate::call::{
     Audited, BoardStatus, Call, Caller, Count, Failure, Identity, LogPage, LogSource, Outcome, SlotState,
     StoredPage, Work,
@@ -23,7 +23,11 @@ const _: () = {
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
-        2 * (COMPLAINT_BYTES + 5 * NOTICE_BYTES + AUDIT_FAILS.len() + END_FAILS.len())
+        2 * (COMPLAINT_BYTES
+            + 5 * NOTICE_BYTES
+            + CERTIFICATE_TEXT_BYTES
+            + AUDIT_FAILS.len()
+            + END_FAILS.len())
             + REQUEST_ID_BYTES * 6
             + 768
             + CHECKS * 256
@@ -65,6 +69,8 @@ pub struct Board {
     pub slot_notice: Option<String<NOTICE_BYTES>>,
     /// Notice about the dates of the certificates in use.
     pub certificate: Option<String<NOTICE_BYTES>>,
+    /// Names of the certificate in use.
+    pub certificate_names: String<CERTIFICATE_TEXT_BYTES>,
     /// Notice about tokens that have expired, or will soon.
     pub token: Option<String<NOTICE_BYTES>>,
     /// The audit trail cannot be written.
@@ -148,7 +154,6 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
     let slot_state = cx.api.slot.state();
     let missing = cx.api.slot.missing(cx.api.slot_fault(), cx.now);
     Outcome::Board(BoardStatus {
-        board: BOARD,
         build: &board.build,
         slot: board.slot,
         slot_state,
@@ -157,6 +162,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         complaint: complaint.unwrap_or_default(),
         notice: &cx.api.reason,
         certificate: board.certificate.as_deref().unwrap_or_default(),
+        certificate_names: &board.certificate_names,
         token: board.token.as_deref().unwrap_or_default(),
         sandbox: &board.sandbox,
         uptime_s: cx.now.as_secs(),

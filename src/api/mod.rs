@@ -56,6 +56,9 @@ crate::limits::limits! {
     /// Records in one answer of `board/log`, and output in one answer of `services/NAME/log`.
     LOG_ANSWER_BYTES: usize = LOG_WRITE_BYTES, exceeded "the rest follows in the next answer",
         tests ["one_answer_is_bounded_and_the_rest_follows"];
+    /// Names of the certificate in `board/status`.
+    CERTIFICATE_TEXT_BYTES: usize = 512, exceeded "cut",
+        tests ["longest_complaint_and_notice_fit_every_answer"];
     /// Lines in one answer of `services/NAME/log`.
     LOG_LINES: usize = 200, exceeded "the rest follows in the next answer",
         tests ["log_of_a_service_has_no_more_lines_than_its_limit"];

@@ -222,8 +222,6 @@ pub struct Count {
 /// State of the board.
 #[derive(Clone, Copy, Debug)]
 pub struct BoardStatus<'a> {
-    /// Name of the board built for.
-    pub board: &'a str,
     /// Build id of the program; empty when it has none.
     pub build: &'a str,
     /// Slot of the running system, `A` or `B`; empty on a system without two slots.
@@ -240,6 +238,8 @@ pub struct BoardStatus<'a> {
     pub notice: &'a str,
     /// Problem with the dates of the certificates in use, or empty.
     pub certificate: &'a str,
+    /// Names of the certificate in use, separated by commas; empty without TLS.
+    pub certificate_names: &'a str,
     /// Tokens that have expired or will soon, or empty.
     pub token: &'a str,
     /// Parts of the server's sandbox that are in force, separated by commas.

@@ -207,6 +207,7 @@ fn board(loaded: &Loaded) -> Board {
         slot_notice: None,
         change_notice: None,
         certificate: None,
+        certificate_names: heapless::String::new(),
         token: None,
         is_audit_failing: false,
         is_end_failing: false,

@@ -1,5 +1,6 @@
 //! Reload: accounts, origins and services of a later configuration file take the place of those in force.
 
+use core::fmt;
 use core::time::Duration;
 
 use heapless::{String, Vec};
@@ -9,7 +10,7 @@ use super::server::{Server, wake};
 use super::{push, websocket};
 use crate::api::{Platform, Trial, audit};
 use crate::call::{Completion, Identity, Work};
-use crate::config::{ConfigError, ConfigOrigin, NOTICE_BYTES, Update};
+use crate::config::{ConfigError, ConfigOrigin, NOTICE_BYTES, Update, one_line};
 use crate::friendcore::reply;
 use crate::http::Front;
 use crate::limits::USERS;
@@ -199,6 +200,11 @@ impl Server {
         if is_other {
             self.notify_problem();
         }
+    }
+
+    /// Sets the names of the certificate in use.
+    pub fn set_certificate_names(&mut self, names: &dyn fmt::Display) {
+        self.api.board.certificate_names = one_line(names);
     }
 
     /// Notifies each administrator of the problems of the board.

@@ -21,7 +21,7 @@ function deviceView() {
       ["Board", board.Board], ["Version", board.Version], ["Build", board.Build],
       ["System", [board.Slot, board.SlotState].filter(Boolean).join(", ")], ["Not good yet", board.SlotMissing],
       ["Configuration", board.DeviceFile], ["Error", board.Complaint], ["Notice", board.Notice],
-      ["Certificate", board.Certificate],
+      ["Certificate", board.Certificate], ["Certified for", board.CertificateNames],
       ["Token", board.Token],
       ["Sandbox", board.Sandbox],
       ["Server runs for", duration(board.Uptime)],

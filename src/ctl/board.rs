@@ -16,7 +16,7 @@ const CONFIRM: &str = "This erases configuration, users, certificate and all dat
                        Its name, as `friendlet ctl board` prints it: ";
 
 /// Rows of its status: title and member of the reply.
-const ROWS: [(&str, &str); 11] = [
+const ROWS: [(&str, &str); 12] = [
     ("board", "Board"),
     ("version", "Version"),
     ("build", "Build"),
@@ -25,6 +25,7 @@ const ROWS: [(&str, &str); 11] = [
     ("config error", "Complaint"),
     ("boot error", "Notice"),
     ("certificate", "Certificate"),
+    ("certified for", "CertificateNames"),
     ("token", "Token"),
     ("sandbox", "Sandbox"),
     ("up", "Uptime"),
@@ -204,11 +205,11 @@ mod tests {
 
     #[test]
     fn status_is_printed_in_lines() {
-        let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"SlotState\": \"testing\", \"SlotMissing\": \"service web is not up\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Certificate\": \"c.pem: this certificate has expired\", \"Token\": \"[[token]] 1, of anna: expires\", \"Sandbox\": \"files\", \"Uptime\": 61, \"Checks\": [{\"Name\": \"uplink\", \"State\": \"unchecked\", \"Failures\": 0}]}";
+        let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"SlotState\": \"testing\", \"SlotMissing\": \"service web is not up\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Certificate\": \"c.pem: this certificate has expired\", \"CertificateNames\": \"localhost, 192.0.2.7\", \"Token\": \"[[token]] 1, of anna: expires\", \"Sandbox\": \"files\", \"Uptime\": 61, \"Checks\": [{\"Name\": \"uplink\", \"State\": \"unchecked\", \"Failures\": 0}]}";
         assert_eq!(
             columns(&rows(content).unwrap()),
             "board          host\nversion        0.1.0\nbuild          -\nslot           A, testing: service web is not up\n\
-             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\ncertificate    c.pem: this certificate has expired\ntoken          [[token]] 1, of anna: expires\nsandbox        files\nup             1m 1s\n\
+             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\ncertificate    c.pem: this certificate has expired\ncertified for  localhost, 192.0.2.7\ntoken          [[token]] 1, of anna: expires\nsandbox        files\nup             1m 1s\n\
              checks         uplink: unchecked\n"
         );
         assert!(rows("nonsense").is_err());

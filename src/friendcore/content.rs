@@ -20,6 +20,7 @@ use crate::call::{
     Reloaded, ServiceLog, SessionList, SlotState, Unconfirmed,
 };
 use crate::json::{self, Full, Writer};
+use crate::limits;
 
 /// Kind of the content of an outcome.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -179,7 +180,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
     put_members(
         out,
         &[
-            ("Board", status.board),
+            ("Board", limits::BOARD),
             ("Version", env!("CARGO_PKG_VERSION")),
             ("Build", status.build),
             ("Slot", status.slot),
@@ -199,6 +200,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("Complaint", status.complaint),
             ("Notice", status.notice),
             ("Certificate", status.certificate),
+            ("CertificateNames", status.certificate_names),
             ("Token", status.token),
             ("Sandbox", status.sandbox),
         ],

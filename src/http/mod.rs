@@ -24,7 +24,7 @@ pub use console::{ConsoleFile, ConsoleUse, write_console};
 pub use form::{FormError, Pairs, check_content_type, decode_path, is_type};
 pub use front::{ClientFrom, Front, Network, proxy_header};
 pub use head::{Head, Method, Rejection, UpgradeFields, is_head, parse_head};
-pub use origin::{check_origin, find_origin, split_url, without_default_port};
+pub use origin::{check_origin, find_origin, host_of_url, split_url, without_default_port};
 pub use page::write_health;
 pub use response::{
     CALL_HEAD_BYTES, CONTINUE, Cookie, MediaType, READ_METHODS, Recipient, ResponseTooLarge, phrase,

@@ -90,6 +90,11 @@ pub fn split_url(url: &str) -> (&str, &str) {
     (origin, path.trim_end_matches('/'))
 }
 
+/// Host of a URL, a name or an address.
+pub fn host_of_url(url: &str) -> Option<&str> {
+    split_origin(split_url(url).0).map(|(_, host, _)| host)
+}
+
 /// Returns true if only this machine can have given the host to a browser: an address, or a name of the loopback
 /// (RFC 6761, 6.3).
 fn is_own_host(host: &str) -> bool {

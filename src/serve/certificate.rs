@@ -3,10 +3,13 @@
 //! Each has a copy, which is written last: a key without its copy is one of a start that ended before there was a
 //! certificate. Where no certificate and key can be used, a temporary certificate serves: administrators are
 //! notified, and a client that has pinned the lost key refuses the other one.
+//!
+//! A certificate that the server has made is made anew with the same key when it lacks a name of this machine
+//! ([`renewal`](super::renewal)). One of another origin is never replaced.
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,22 +23,35 @@ use super::expiry::Dates;
 use super::state::State;
 use super::{PEM_BYTES, StartError};
 use crate::config::{Listen, Tls};
+use crate::http::host_of_url;
 use crate::log::console::{info, warning};
 use crate::log::print;
-use crate::net::tls::{SelfSigned, TlsError, public_key, server_config};
-use crate::sys::Clock;
+use crate::net::tls::{Names, SelfSigned, TlsError, is_self_made, public_key, server_config};
 use crate::sys::file::{self, FileError, set_aside};
 use crate::sys::state_file::{StateFile, is_link};
+use crate::sys::{Clock, HostAddress};
 
 /// Temporary certificate with its key, in the state directory: the one of the other files may be damaged.
 pub(super) const TEMPORARY: &str = "temporary.pem";
+/// Longest label of DNS, and `.local`.
+const LOCAL_HOST_BYTES: usize = 63 + 6;
 
 /// Certificate and key in use.
-#[derive(Debug)]
 pub(super) struct InUse {
     pub(super) config: Arc<ServerConfig>,
     /// Dates of the certificate and of the authority of the clients.
     pub(super) dates: Arc<[Dates]>,
+    pub(super) certificate: Arc<Certificate>,
+}
+
+/// Certificate, with the files and the key for making it anew.
+pub(super) struct Certificate {
+    files: Arc<Files>,
+    names: Names,
+    /// PEM of one that the server has made, and of its key.
+    own: Option<[Vec<u8>; 2]>,
+    /// Notice that it is in memory alone.
+    unwritten: Option<String>,
 }
 
 /// The same when they are loaded.
@@ -81,13 +97,19 @@ struct Files {
     authority: Option<(StateFile, Vec<u8>)>,
 }
 
-/// Loads TLS of the configuration file. Creates a key and a certificate if there are none.
-pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<InUse>, StartError> {
+/// Loads TLS of the configuration file. Creates a key and a certificate if there are none, and makes the latter anew if it
+/// lacks a name of this machine.
+pub(super) fn tls(
+    listen: &Listen,
+    addresses: &[HostAddress],
+    state: &mut State<'_>,
+) -> Result<Option<InUse>, StartError> {
     let Some(files) = Files::of(listen, state.dir, &here)? else {
         warning!("connections are not encrypted: [listen] tls is off");
         return Ok(None);
     };
-    let made = files.are_to_be_made(state.dir).then(|| make_pair(listen.address, files.key.alone()));
+    let names = names(listen, addresses);
+    let made = files.are_to_be_made(state.dir).then(|| make(&names, files.key.alone().as_deref()));
     let served = if let Some(Ok(made)) = made {
         files.create(&made, state)?
     } else {
@@ -97,32 +119,77 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<InUse
             Err(refusal) if refusal.code.is_some() || (files.own && !state.falls_back) => {
                 return Err(refusal.into());
             }
-            Err(refusal) => files.temporary(listen.address, &refusal.text, state)?,
+            Err(refusal) => files.temporary(&names, &refusal.text, state)?,
         }
     };
     if let Some(problem) = open_key(files.key.path()) {
         warning!("{}", problem);
     }
-    files.log(&served);
+    if served.in_use.certificate.is_due(&names) {
+        match served.in_use.certificate.renew(names) {
+            Ok(renewed) => return Ok(Some(renewed)),
+            Err(error) => warning!("{}", error),
+        }
+    }
+    files.log(&served, "");
     Ok(Some(served.in_use))
+}
+
+/// Names by which people reach this machine: of itself, as a host of DNS and of multicast DNS (RFC 6762), of `public_url`,
+/// and its addresses, except those that change by themselves.
+pub(super) fn names(listen: &Listen, addresses: &[HostAddress]) -> Names {
+    let mut names = Names::default();
+    names.add_host("localhost");
+    let system = rustix::system::uname();
+    // A name that is not UTF-8 is not a DNS name.
+    let host = system.nodename().to_str().unwrap_or_default();
+    names.add_host(host);
+    let mut local = heapless::String::<LOCAL_HOST_BYTES>::new();
+    let label = host.split('.').next().unwrap_or_default();
+    if !label.is_empty() && local.push_str(label).and_then(|()| local.push_str(".local")).is_ok() {
+        names.add_host(&local);
+    }
+    match host_of_url(&listen.front.public_url).map(|host| (host, host.parse())) {
+        Some((_, Ok(address))) => names.add_address(address),
+        Some((host, Err(_))) => names.add_host(host),
+        None => {}
+    }
+    names.add_address(Ipv4Addr::LOCALHOST.into());
+    names.add_address(Ipv6Addr::LOCALHOST.into());
+    let own = listen.address.ip();
+    if !own.is_unspecified() {
+        names.add_address(own);
+    }
+    for known in addresses.iter().filter(|known| known.is_global() && known.is_stable) {
+        names.add_address(known.address);
+    }
+    names
 }
 
 /// Certificate and key of a later configuration file, for new connections. `None`: those in use stay, because there is
 /// no TLS, or because files that the server makes itself are missing or damaged.
 pub(super) fn renewed(listen: &Listen, dir: &Path) -> Result<Option<InUse>, StartError> {
     Ok(given(listen, dir, &here)?.map(|(files, served)| {
-        files.log(&served);
+        files.log(&served, "");
         served.in_use
     }))
 }
 
 /// Checks what a person has written: files that the server makes itself may be missing or damaged. `locate` returns the
-/// path on this machine of one that the configuration names. Returns the problems with which the server runs.
-pub(super) fn check(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Vec<String>, StartError> {
-    let Some((files, served)) = given(listen, dir, locate)? else { return Ok(Vec::new()) };
+/// path on this machine of one that the configuration names. Returns the problems with which the server runs, and what the
+/// certificate is for.
+pub(super) fn check(
+    listen: &Listen,
+    dir: &Path,
+    locate: Locate<'_>,
+) -> Result<(Vec<String>, Option<String>), StartError> {
+    let Some((files, served)) = given(listen, dir, locate)? else { return Ok((Vec::new(), None)) };
+    let names = &served.in_use.certificate.names;
+    let names = format!("certificate {} is for {names}", files.certificate.path().display());
     let unix_s = Clock::new().time_of_day();
     let problems = served.in_use.dates.iter().filter_map(|dates| dates.problem(unix_s));
-    Ok(problems.map(|problem| problem.to_string()).chain(open_key(files.key.path())).collect())
+    let problems = problems.map(|problem| problem.to_string()).chain(open_key(files.key.path())).collect();
+    Ok((problems, Some(names)))
 }
 
 /// Returns true if the server makes a key and a certificate at its start.
@@ -139,7 +206,11 @@ pub(super) fn here(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Loads the files as they are. `None`: without TLS, or if the server itself makes those that cannot be used.
-fn given(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Option<(Files, Served)>, StartError> {
+fn given(
+    listen: &Listen,
+    dir: &Path,
+    locate: Locate<'_>,
+) -> Result<Option<(Arc<Files>, Served)>, StartError> {
     let Some(files) = Files::of(listen, dir, locate)? else { return Ok(None) };
     let read = |file: &StateFile| file::read_regular(file.path(), PEM_BYTES);
     match files.serve_read(&read(&files.certificate), &read(&files.key)) {
@@ -151,7 +222,7 @@ fn given(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Option<(File
 
 impl Files {
     /// Files of a configuration; `None` without TLS.
-    fn of(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Option<Self>, StartError> {
+    fn of(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Option<Arc<Self>>, StartError> {
         let Tls::On { certificate, key, own, client_ca } = &listen.tls else { return Ok(None) };
         let file = |path: &str, mode| {
             let path = dir.join(path);
@@ -163,12 +234,12 @@ impl Files {
             Ok(pem) => Ok((authority, pem)),
             Err(error) => Err(StartError::new(StartError::CONFIG, error)),
         };
-        Ok(Some(Self {
+        Ok(Some(Arc::new(Self {
             certificate: file(certificate, 0o644)?,
             key: file(key, 0o600)?,
             own: *own,
             authority: authority.map(read).transpose()?,
-        }))
+        })))
     }
 
     /// Returns true if there are none, or a key alone, and no temporary certificate in `dir` either.
@@ -179,7 +250,7 @@ impl Files {
     }
 
     /// Serves with a certificate and a key.
-    fn serve(&self, certificate: &[u8], key: &[u8]) -> Result<Served, Refusal> {
+    fn serve(self: &Arc<Self>, certificate: &[u8], key: &[u8]) -> Result<Served, Refusal> {
         let authority = self.authority.as_ref();
         let config = server_config(certificate, key, authority.map(|(_, pem)| pem.as_slice()));
         let config = config.map_err(|error| {
@@ -197,19 +268,30 @@ impl Files {
         let of_authority = authority.and_then(|(file, pem)| Dates::of_authority(file.path(), pem));
         let dates = Dates::of_server(self.certificate.path(), certificate).into_iter().chain(of_authority);
         let fingerprints = fingerprints(certificate).unwrap_or_default();
-        Ok(Served { in_use: InUse { config, dates: dates.collect() }, fingerprints })
+        let der = CertificateDer::from_pem_slice(certificate).ok();
+        let der = der.as_deref().unwrap_or_default();
+        // Where a link leads, its owner decides.
+        let is_own = !self.own && is_self_made(der) && !is_link(self.certificate.path());
+        let certificate = Arc::new(Certificate {
+            files: Arc::clone(self),
+            names: Names::of(der),
+            own: is_own.then(|| [certificate.to_owned(), key.to_owned()]),
+            unwritten: None,
+        });
+        Ok(Served { in_use: InUse { config, dates: dates.collect(), certificate }, fingerprints })
     }
 
     /// Logs the certificate in use.
-    fn log(&self, served: &Served) {
+    fn log(&self, served: &Served, what: &str) {
         let Fingerprints { certificate, key } = &served.fingerprints;
         let path = self.certificate.path().display();
         info!("certificate {} has the SHA-256 {}, its public key {}", path, certificate, key);
+        info!("certificate {} is {}for {}", path, what, served.in_use.certificate.names);
     }
 
     /// Serves with a certificate and a key that were read.
     fn serve_read(
-        &self,
+        self: &Arc<Self>,
         certificate: &Result<Vec<u8>, FileError>,
         key: &Result<Vec<u8>, FileError>,
     ) -> Result<Served, Refusal> {
@@ -221,7 +303,7 @@ impl Files {
 
     /// Finds a certificate and a key that go together: the files, else one of them with the copy of the other,
     /// else the copies. From then on files and copies have these contents.
-    fn find(&self, state: &mut State<'_>) -> Result<Served, Refusal> {
+    fn find(self: &Arc<Self>, state: &mut State<'_>) -> Result<Served, Refusal> {
         let versions = |file: &StateFile| file.versions().map_err(|error| Refusal::unread(&error));
         let (certificates, keys) = (versions(&self.certificate)?, versions(&self.key)?);
         let mut reason = None;
@@ -250,20 +332,11 @@ impl Files {
     }
 
     /// Keeps a certificate that lasts.
-    fn create(&self, made: &SelfSigned, state: &mut State<'_>) -> Result<Served, StartError> {
+    fn create(self: &Arc<Self>, made: &SelfSigned, state: &mut State<'_>) -> Result<Served, StartError> {
         let kept = self.key.alone();
         let (certificate, key) =
             (made.certificate.as_bytes(), kept.as_deref().unwrap_or(made.key.as_bytes()));
-        for directory in [self.key.path().parent(), self.certificate.path().parent()].into_iter().flatten() {
-            file::create_dir(directory).or_else(|error| state.handle_unwritten(&error))?;
-        }
-        let written = self
-            .key
-            .create(key, false)
-            .and_then(|()| self.certificate.create(certificate, false))
-            .and_then(|()| self.key.replace(key, false))
-            .and_then(|()| self.certificate.replace(certificate, false));
-        match written {
+        match self.write(certificate, key) {
             Ok(()) => print(format_args!(
                 "made a key and a self-signed certificate: {}\n",
                 self.certificate.path().display()
@@ -273,10 +346,33 @@ impl Files {
         Ok(self.serve(certificate, key)?)
     }
 
+    /// Writes the files, and last their copies.
+    fn write(&self, certificate: &[u8], key: &[u8]) -> Result<(), FileError> {
+        for directory in [self.key.path().parent(), self.certificate.path().parent()].into_iter().flatten() {
+            file::create_dir(directory)?;
+        }
+        self.key.create(key, false)?;
+        self.certificate.create(certificate, false)?;
+        self.key.replace(key, false)?;
+        self.certificate.replace(certificate, false)
+    }
+
+    /// Returns true if the files are those of this key, or absent. Others are those of a person who has not reloaded yet.
+    fn are_of(&self, key: &[u8]) -> bool {
+        let read = |file: &StateFile| file::read_regular(file.path(), PEM_BYTES).ok();
+        match (read(&self.certificate), read(&self.key)) {
+            (Some(certificate), Some(own)) => {
+                let certificate = CertificateDer::from_pem_slice(&certificate);
+                own == key && certificate.is_ok_and(|certificate| is_self_made(&certificate))
+            }
+            _ => self.certificate.is_absent() && self.key.is_absent(),
+        }
+    }
+
     /// Loads the temporary certificate, or makes one. It stays the same until the files can be used.
     fn temporary(
-        &self,
-        address: SocketAddr,
+        self: &Arc<Self>,
+        names: &Names,
         reason: &str,
         state: &mut State<'_>,
     ) -> Result<Served, StartError> {
@@ -285,10 +381,10 @@ impl Files {
             Err(error) if error.is_passing() => return Err(Refusal::unread(&error).into()),
             kept => kept.ok(),
         };
-        let served = match kept.and_then(|pem| self.serve(&pem, &pem).ok()) {
+        let mut served = match kept.and_then(|pem| self.serve(&pem, &pem).ok()) {
             Some(served) => served,
             None => {
-                let SelfSigned { certificate, key } = make_pair(address, None)?;
+                let SelfSigned { certificate, key } = make(names, None)?;
                 let pem = (certificate + &key).into_bytes();
                 set_aside(&path);
                 if let Err(error) = file::write_atomic(&path, &pem, 0o600) {
@@ -298,6 +394,10 @@ impl Files {
                 self.serve(&pem, &pem)?
             }
         };
+        if let Some(temporary) = Arc::get_mut(&mut served.in_use.certificate) {
+            // It stays the same.
+            temporary.own = None;
+        }
         let versions = self.certificate.versions().into_iter().flatten().flatten();
         let lost = versions.filter_map(|pem| fingerprints(&pem)).next();
         if !self.own {
@@ -331,6 +431,52 @@ impl Files {
     }
 }
 
+impl Certificate {
+    /// Its names.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Notice that it is in memory alone.
+    pub(super) fn unwritten(&self) -> Option<&str> {
+        self.unwritten.as_deref()
+    }
+
+    /// Returns true if the server has to make it anew, for these names or for the disk.
+    pub(super) fn is_due(&self, names: &Names) -> bool {
+        self.own.is_some() && (self.unwritten.is_some() || !self.names.has_all(names))
+    }
+
+    /// Makes it anew with these names, the addresses that it had, and the same key. One that cannot be written is in memory
+    /// alone.
+    pub(super) fn renew(&self, mut names: Names) -> Result<InUse, String> {
+        let Some([certificate, key]) = &self.own else { return Err(String::new()) };
+        let (files, path) = (&self.files, self.files.certificate.path().display());
+        let mut certificate = certificate.clone();
+        let is_other = !self.names.has_all(&names);
+        if is_other {
+            // One that is gone may come back, and each certificate is a write.
+            names.keep_addresses(&self.names);
+            let made = make(&names, Some(key)).map_err(|error| error.to_string())?;
+            certificate = made.certificate.into_bytes();
+        }
+        let mut served = files.serve(&certificate, key).map_err(|refusal| refusal.text)?;
+        let written = if files.are_of(key) {
+            files.write(&certificate, key).map_err(|error| error.to_string())
+        } else {
+            Err("certificate or key there is another one, or cannot be read: reload or restore them"
+                .to_owned())
+        };
+        if let (Err(error), Some(renewed)) = (written, Arc::get_mut(&mut served.in_use.certificate)) {
+            renewed.unwritten = Some(format!("{path}: its renewal is in memory alone: {error}"));
+        }
+        if is_other {
+            files.log(&served, "renewed with the same key, ");
+        }
+        Ok(served.in_use)
+    }
+}
+
 /// Those of the first certificate.
 fn fingerprints(pem: &[u8]) -> Option<Fingerprints> {
     let certificate = CertificateDer::from_pem_slice(pem).ok()?;
@@ -345,19 +491,12 @@ fn open_key(key: &Path) -> Option<String> {
     is_open.then(|| format!("{}: others may read this private key; chmod 600 it", key.display()))
 }
 
-/// Makes a certificate for this machine as seen from itself, its name and its address, and a key unless there is one.
-fn make_pair(address: SocketAddr, key: Option<Vec<u8>>) -> Result<SelfSigned, StartError> {
-    let host = rustix::system::uname();
-    // A name that is not UTF-8 is not a DNS name.
-    let hosts = ["localhost", host.nodename().to_str().unwrap_or_default()];
-    let hosts = if hosts[1].is_empty() { &hosts[..1] } else { &hosts };
-    let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST), address.ip()];
-    let is_local = address.ip().is_loopback() || address.ip().is_unspecified();
-    let addresses = if is_local { &addresses[..2] } else { &addresses };
-    let made = match key.as_deref().map(PrivateKeyDer::from_pem_slice) {
-        Some(Ok(key)) => SelfSigned::with_key(key.secret_der(), hosts, addresses),
+/// Makes a certificate with these names, and a key unless there is one.
+fn make(names: &Names, key: Option<&[u8]>) -> Result<SelfSigned, StartError> {
+    let made = match key.map(PrivateKeyDer::from_pem_slice) {
+        Some(Ok(key)) => SelfSigned::with_key(key.secret_der(), names),
         Some(Err(_)) => Err(ring::error::Unspecified),
-        None => SelfSigned::new(hosts, addresses),
+        None => SelfSigned::new(names),
     };
     made.map_err(|_| StartError::system("cannot make a certificate", "the system has no random bytes"))
 }

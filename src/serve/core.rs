@@ -11,6 +11,7 @@ use super::checks::Checks;
 use super::expiry::ExpiryWatch;
 use super::probes::Probes;
 use super::reload::Reloads;
+use super::renewal::Renewal;
 use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict, StoredPage};
@@ -48,6 +49,7 @@ pub(super) struct Core {
     pub(super) expiry: ExpiryWatch,
     /// Dates of the tokens.
     pub(super) token_expiry: ExpiryWatch,
+    pub(super) renewal: Renewal,
     log_limit: RateLimit,
     /// Notified when nothing is left to wait for after [`shutdown`](Self::shutdown).
     down: Rc<Notify>,
@@ -121,6 +123,7 @@ impl Core {
         reloads: Reloads,
         expiry: ExpiryWatch,
         token_expiry: ExpiryWatch,
+        renewal: Renewal,
     ) -> Self {
         Self {
             server,
@@ -137,6 +140,7 @@ impl Core {
             wall_clock: StepWatch::new(log::sample_clock()),
             expiry,
             token_expiry,
+            renewal,
             log_limit: RateLimit::default(),
             down: Rc::default(),
             leaving: Rc::default(),
@@ -146,6 +150,9 @@ impl Core {
     /// Starts the enabled services.
     pub(super) fn start(&mut self) {
         let now = self.now();
+        if let Some(certificate) = &self.renewal.certificate {
+            self.server.set_certificate_names(certificate.names());
+        }
         self.look_at_dates(now);
         self.server.start(now, &mut self.system);
         self.finish_step(now);
@@ -257,7 +264,8 @@ impl Core {
         let time_of_day = self.clock.time_of_day();
         self.expiry.handle_timeout(now, time_of_day);
         self.token_expiry.handle_timeout(now, time_of_day);
-        self.server.set_expiry_notices(self.expiry.notice(), self.token_expiry.notice());
+        let certificate = self.renewal.notice().or_else(|| self.expiry.notice());
+        self.server.set_expiry_notices(certificate, self.token_expiry.notice());
     }
 
     /// Handles every deadline that has passed, and sets the timer to the next one.
@@ -281,6 +289,7 @@ impl Core {
         if is_set || looks.into_iter().flatten().any(|due| due <= now) {
             self.look_at_dates(now);
         }
+        self.look_at_names(now);
         self.finish_step(now);
         let is_releasing = self.server.release_idle();
         let is_copied = self.copy_output();
@@ -296,6 +305,7 @@ impl Core {
             counters,
             self.expiry.poll_timeout(),
             self.token_expiry.poll_timeout(),
+            self.renewal.poll_timeout(),
             self.probes.poll_timeout(self.server.unready()).map(|due| due.max(soon)),
             (is_releasing
                 || self.checks.is_pending(&self.server)

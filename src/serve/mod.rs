@@ -8,7 +8,7 @@
 //! | `core` | the sans-IO server with sockets and system, in a cell that is never borrowed across an await |
 //! | `system` | the server's [`Platform`](crate::api::Platform) |
 //! | `state` | state directory: creation, lock, damage |
-//! | `certificate`, `expiry` | certificate and key, and their dates |
+//! | `certificate`, `expiry`, `renewal`, `names` | certificate and key, their dates, and the names of this machine |
 //! | `own_files` | files of the server, which no log may have |
 //! | `first_user` | administrator of the first start |
 //! | `preview` | errors of a start, for `friendlet check` |
@@ -32,11 +32,13 @@ mod expiry;
 mod first_user;
 mod later;
 mod mark;
+mod names;
 mod own_files;
 mod preview;
 mod probes;
 mod reload;
 mod reloads;
+mod renewal;
 mod shutdown;
 mod state;
 mod system;
@@ -60,6 +62,7 @@ pub use self::own_files::GOOD;
 pub use self::preview::{Finding, check_files, check_start, token_warnings};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
 use self::reload::{Reloader, Reloads};
+use self::renewal::Renewal;
 use self::shutdown::Shutdown;
 pub use self::shutdown::end_board;
 use self::state::{State, unread};
@@ -80,15 +83,14 @@ use crate::sys::output_files::OutputFiles;
 use crate::sys::password::PasswordWorker;
 use crate::sys::state_writer::StateWriter;
 use crate::sys::{
-    EnabledFile, NotifyEnvironment, NotifyState, PairedFile, PasswordsFile, Received, SdNotify, Signals,
-    file, log_threads, random, state_lock,
+    EnabledFile, HostAddresses, NotifyEnvironment, NotifyState, PairedFile, PasswordsFile, Received,
+    SdNotify, Signals, file, log_threads, random, state_lock,
 };
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{info, limits, warning};
 
-/// Tasks besides connections and processes: passwords, commands, output, events, writes, conditions, upkeep, reloads,
-/// files of the log.
-const OTHER_TASKS: usize = 9;
+/// Tasks besides connections and processes. Each has its line in [`serve`].
+const OTHER_TASKS: usize = 10;
 /// Time after the first signal in which another one is the same.
 const REPEAT_TIME: Duration = Duration::from_secs(1);
 
@@ -111,6 +113,10 @@ crate::limits::limits! {
     /// Pause between two looks at the dates of certificates that have an end, unless one is passed earlier.
     EXPIRY_LOOK: Duration = Duration::from_secs(3600), exceeded "the next look",
         tests ["each_stage_is_found_once_and_again_when_the_clock_is_set_back"];
+    /// Time after a change of the addresses of this host in which others follow.
+    ADDRESS_SETTLE: Duration = Duration::from_secs(3), fixed "the certificate may be made anew";
+    /// Pause between two certificates that are made anew, unless the configuration is another one.
+    RENEWAL_PAUSE: Duration = Duration::from_secs(300), exceeded "later", tests ["one_renewal_in_each_pause"];
     /// PEM file of a certificate chain, a key or an authority.
     PEM_BYTES: usize = 64 * 1024, exceeded "its copy is used; an error of a named file",
         tests ["pem_files_may_be_as_large_as_their_limit"];
@@ -257,6 +263,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     left.clear(state_dir);
     state.notices.extend(few);
     let owner = rustix::process::geteuid().as_raw();
+    let (addresses, address_events) = HostAddresses::open().unzip();
     // Before the first thread, which gives it to those that it starts, and before the first byte of a stranger.
     let confinement = Confinement::enter(&config, &files, state_dir, socket.as_deref(), link.keeper());
     start_log(&config, &board.build)?;
@@ -283,8 +290,10 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
             end.name()
         );
     }
-    let (tls, dates) = match certificate::tls(&config.listen, &mut state)? {
-        Some(InUse { config, dates }) => (Some(Rc::new(TlsConfig::new(config))), dates),
+    let tls = certificate::tls(&config.listen, renewal::known(addresses.as_ref()), &mut state)?;
+    let certificate = tls.as_ref().map(|tls| tls.certificate.clone());
+    let (tls, dates) = match tls {
+        Some(InUse { config, dates, .. }) => (Some(Rc::new(TlsConfig::new(config))), dates),
         None => (None, [].into()),
     };
     let run_dir = socket.as_deref().and_then(Path::parent);
@@ -369,9 +378,9 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         Reloads::new(config, confinement, tls.clone(), Rc::clone(&conditions), Rc::clone(&listeners)),
         ExpiryWatch::new(dates),
         ExpiryWatch::new(token_dates),
+        Renewal::new(addresses, certificate),
     );
     let core = Rc::new(RefCell::new(core));
-
     let gone = Rc::new(Notify::default());
     let mut tasks = Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
     processes.spawn_tasks(&mut tasks).map_err(no_reactor)?;
@@ -387,6 +396,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         .and_then(|()| tasks.spawn(core::stored_logs(Rc::clone(&core), log_reader)))
         .and_then(|()| tasks.spawn(reloads::run(Rc::clone(&core), Rc::clone(&reloader))))
         .map_err(|full| no_reactor(full.into()))?;
+    names::spawn(&mut tasks, &core, address_events).map_err(no_reactor)?;
     let grace = Timer::new().map_err(no_reactor)?;
     core.borrow_mut().start();
     // For people and for scripts: from here on connections are accepted.

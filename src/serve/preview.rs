@@ -52,7 +52,9 @@ pub fn check_files(
     locate: &dyn Fn(&Path) -> io::Result<PathBuf>,
 ) -> Vec<Finding> {
     match certificate::check(listen, state_dir, locate) {
-        Ok(problems) => problems.into_iter().map(Finding::Warning).collect(),
+        Ok((problems, names)) => {
+            problems.into_iter().map(Finding::Warning).chain(names.map(Finding::Note)).collect()
+        }
         Err(error) => vec![Finding::Error(error)],
     }
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::certificate::{Certificate, InUse};
 use super::change::{self, Page};
 use super::confinement::Confinement;
 use super::later::Later;
@@ -19,6 +20,7 @@ use super::{RELOAD_ERRORS_BYTES, ReloadFiles};
 use crate::call::{Change, ConfigurationWork};
 use crate::config::{Config, ConfigError};
 use crate::log::{Level, Reason};
+use crate::net::tls::Names;
 use crate::net::{Listeners, TlsConfig};
 use crate::runtime::{Receiver, Sender, queue};
 use crate::service::Difference;
@@ -59,6 +61,8 @@ enum Job {
     Read { is_trial: bool },
     /// Parse the text in force again.
     Return,
+    /// Make the certificate anew with these names.
+    Renew(Arc<Certificate>, Box<Names>),
     /// Work of a call.
     Call(ConfigurationWork),
 }
@@ -76,6 +80,8 @@ pub(super) enum JobResult {
     Read { is_trial: bool, outcome: Result<Box<Later>, String> },
     /// The text in force.
     Returned(Result<Box<Later>, String>),
+    /// The certificate that took the place of an earlier one.
+    Renewed(Arc<Certificate>, Result<InUse, String>),
     /// A page of the text in force.
     Shown(Page),
     /// Another text, and the one in force to return to.
@@ -181,6 +187,11 @@ impl Reloader {
         !self.is_reading.get() && self.start(call_id, Job::Call(work))
     }
 
+    /// Begins to make a certificate anew. Returns false as [`request`](Self::request) does.
+    pub(super) fn renew(&self, certificate: Arc<Certificate>, names: Names) -> bool {
+        !self.is_reading.get() && self.start(NO_CALL, Job::Renew(certificate, Box::new(names)))
+    }
+
     /// Begins a reload for a signal: now, or after the one that is under way.
     pub(super) fn request_by_signal(&self) {
         let is_begun = self.request(NO_CALL, false);
@@ -224,6 +235,10 @@ impl Reloader {
                 }
                 Job::Return => {
                     JobResult::Returned(Later::of_document(&in_force, &files, &state_dir).map_err(cut))
+                }
+                Job::Renew(certificate, names) => {
+                    let outcome = certificate.renew(*names);
+                    JobResult::Renewed(certificate, outcome)
                 }
                 Job::Call(ConfigurationWork::Show { since, has_sources }) => {
                     let name = files.config.display().to_string();

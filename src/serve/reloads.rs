@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::certificate::InUse;
 use super::core::Core;
 use super::expiry::{Dates, ExpiryWatch};
 use super::later::Later;
@@ -31,6 +30,7 @@ pub(super) async fn run(core: Rc<RefCell<Core>>, reloader: Rc<Reloader>) {
         match result {
             JobResult::Read { is_trial, outcome } => core.handle_read(call_id, is_trial, outcome, now),
             JobResult::Returned(outcome) => core.handle_returned(outcome),
+            JobResult::Renewed(earlier, outcome) => core.handle_renewed(&earlier, outcome, now),
             JobResult::Shown(page) => core.handle_shown(call_id, &page, now),
             JobResult::Changed { change, outcome } => core.handle_changed(call_id, &change, outcome, now),
             JobResult::Written(outcome) => core.handle_written(call_id, outcome, now),
@@ -177,11 +177,8 @@ impl Core {
             update: config.update,
             kept: later.author,
         };
-        if let (Some(tls), Some(InUse { config, dates })) = (&self.reloads.tls, later.tls.take()) {
-            tls.replace(config);
-            if dates != self.expiry.dates() {
-                self.expiry = ExpiryWatch::new(dates);
-            }
+        if let Some(tls) = later.tls.take() {
+            self.set_tls(tls);
         }
         if token_dates != self.token_expiry.dates() {
             self.token_expiry = ExpiryWatch::new(token_dates);
@@ -263,6 +260,7 @@ impl Core {
         );
         let Later { config, text, force, document, .. } = *later;
         self.reloads.config.succeed(config);
+        self.renewal.request(now);
         match force {
             Force::Reload => self.system.reloader().keep(text),
             Force::Trial => self.note_document(document),

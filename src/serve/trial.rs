@@ -95,7 +95,11 @@ impl Core {
         earlier.config_origin = config_origin;
         (earlier.author, later.author) = (change.session, change.session);
         let tls = self.reloads.tls.as_ref();
-        earlier.tls = tls.map(|tls| InUse { config: tls.current(), dates: self.expiry.dates() });
+        earlier.tls = tls.zip(self.renewal.certificate.clone()).map(|(tls, certificate)| InUse {
+            config: tls.current(),
+            dates: self.expiry.dates(),
+            certificate,
+        });
         let unconfirmed = Unconfirmed {
             earlier,
             level: log::level(),

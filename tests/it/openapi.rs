@@ -46,7 +46,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Operation", "operation: string, function: string, service: string, state: string, ago: integer"),
     ("Any", "[key: string]: unknown"),
     ("Board", "board: string, version: string, build: string, slot: string, slotState?: string, \
-        slotMissing?: string, deviceFile: string, complaint: string, notice: string, certificate: string, \
+        slotMissing?: string, deviceFile: string, complaint: string, notice: string, certificate: string, certificateNames: string, \
         token: string, sandbox: string, uptime: integer, connections: integer, slots: integer, sessions: integer, sessionSlots: integer, \
         memory: integer, memoryAvailable: integer, memoryTotal: integer, checks?: [Check]"),
     ("Records", "board: string, build: string, form: string, level: string, file?: integer, wall: integer, \

@@ -81,13 +81,15 @@ fn device(tls: bool) -> Device {
 }
 
 /// Wildcards of a `NAME.out` for unknown digits, each with the numbers of digits that it may stand for.
-const WILDCARDS: [(&str, &str, usize, usize); 6] = [
+const WILDCARDS: [(&str, &str, usize, usize); 7] = [
     // The server of a board writes defmt, the one beside these tests text.
     ("{FORM}", "defmtx", 4, 5),
     ("{SESSION}", "0123456789abcdef", 40, 40),
     ("{BUILD}", "0123456789abcdef", 0, 64),
     // What the kernel has of it.
     ("{SANDBOX}", "abcdefghijklmnopqrstuvwxyz, ", 0, 64),
+    // Those of the machine.
+    ("{NAMES}", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:-_, ", 0, 512),
     ("{NUMBER}", "0123456789", 1, 20),
     ("{BASE64}", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", 0, 8192),
 ];

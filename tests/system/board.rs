@@ -37,7 +37,7 @@ fn notice_of_init_is_in_the_status_and_pushed_on_binding() {
     command.env("FRIENDLET_SLOT", "B").env("FRIENDLET_NOTICE", "no \"data\" partition");
     let server = Server::start_command(directory, command);
     let status = server.call("board/status");
-    let reported = r#""Slot": "B", "DeviceFile": "given", "Complaint": "", "Notice": "no \"data\" partition", "Certificate": "", "Token": "", "Sandbox": "#;
+    let reported = r#""Slot": "B", "DeviceFile": "given", "Complaint": "", "Notice": "no \"data\" partition", "Certificate": "", "CertificateNames": "localhost, "#;
     assert!(status.contains(reported), "{status}");
     let mut socket = server.bound(ADMIN);
     let notice = r#"{"type":"msg","data":{"type":"server-notice","data":"no \"data\" partition"}}"#;

@@ -45,6 +45,7 @@ mod local_socket;
 mod login;
 mod logs;
 mod memory;
+mod names;
 mod network;
 mod notify;
 mod operations;

@@ -5,7 +5,6 @@ use core::time::Duration;
 use super::*;
 use crate::call::{Count, Missing, ServiceDetails, ServiceList, ServiceStatus, SlotState};
 use crate::friendcore::{CHUNK_PIECE_BYTES, SHOWN_PROGRAM_BYTES};
-use crate::limits;
 use crate::service::{
     Arguments, Check, CheckError, CheckId, CheckKind, CheckLevel, CommandAction, EVENT_KEY_BYTES,
     EVENT_LIFE_MAX, EVENT_VALUE_BYTES, Endpoint, EventReport, Exit, LastExit, Memory, Name, NamedCommand,
@@ -254,7 +253,6 @@ fn checks_of_a_service_and_of_the_board() {
     let text = shown(&services, Duration::ZERO, &mut [0; 2048]);
     assert!(text.ends_with(&format!("{end}, {port}]}}")), "{text}");
     let status = BoardStatus {
-        board: "b",
         build: "",
         slot: "",
         slot_state: SlotState::None,
@@ -263,6 +261,7 @@ fn checks_of_a_service_and_of_the_board() {
         complaint: "",
         notice: "",
         certificate: "",
+        certificate_names: "",
         token: "",
         sandbox: "files",
         uptime_s: 1,
@@ -279,7 +278,6 @@ fn checks_of_a_service_and_of_the_board() {
 #[test]
 fn status_of_the_board_escapes_its_strings() {
     let status = BoardStatus {
-        board: "host",
         build: "0a1b",
         slot: "A",
         slot_state: SlotState::Testing,
@@ -288,6 +286,7 @@ fn status_of_the_board_escapes_its_strings() {
         complaint: "f:1:2: unknown key '\"x'",
         notice: "",
         certificate: "c.pem: expires",
+        certificate_names: "localhost, \"",
         token: "[[token]] 2: expires",
         sandbox: "files",
         uptime_s: 12,
@@ -297,11 +296,11 @@ fn status_of_the_board_escapes_its_strings() {
         services: &Supervisor::new(ServiceTable::new()),
     };
     assert_eq!(
-        written(Form::Http, &Outcome::Board(status)),
+        written(Form::Http, &Outcome::Board(status)).replace(limits::BOARD, "host"),
         concat!(
             r#"{ "Status": "ok", "Board": "host", "Version": "0.1.0", "Build": "0a1b", "Slot": "A", "#,
             r#""SlotState": "testing", "SlotMissing": "service w\" is not up", "#,
-            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Certificate": "c.pem: expires", "Token": "[[token]] 2: expires", "Sandbox": "files", "Uptime": 12, "#,
+            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Certificate": "c.pem: expires", "CertificateNames": "localhost, \"", "Token": "[[token]] 2: expires", "Sandbox": "files", "Uptime": 12, "#,
             r#""Connections": 2, "Slots": 4, "Sessions": 1, "SessionSlots": 8, "Memory": 1000, "#,
             r#""MemoryAvailable": 2000, "MemoryTotal": 4000}"#
         )

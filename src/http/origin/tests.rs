@@ -117,6 +117,20 @@ fn urls() {
 }
 
 #[test]
+fn hosts_of_urls() {
+    for (url, host) in [
+        ("https://panel.example", Some("panel.example")),
+        ("http://panel.example:8443/a/b", Some("panel.example")),
+        ("https://[fd00::1]:6500/", Some("fd00::1")),
+        ("https://192.0.2.7/", Some("192.0.2.7")),
+        ("", None),
+        ("panel.example", None),
+    ] {
+        assert_eq!(host_of_url(url), host, "{url}");
+    }
+}
+
+#[test]
 fn origin_of_a_head_that_is_malformed_is_found() {
     let listed = ["https://other.example", "https://panel.example:443"];
     let find = |text: &str| find_origin(text.as_bytes(), listed);

@@ -9,6 +9,7 @@ mod buffers;
 mod client_certificate;
 mod failure;
 mod handshake;
+mod names;
 mod record;
 mod record_layer;
 mod self_signed;
@@ -31,7 +32,8 @@ use crate::wall_clock::TlsClock;
 
 pub use buffers::Buffers;
 pub use failure::TlsFailure;
-pub use self_signed::SelfSigned;
+pub use names::Names;
+pub use self_signed::{SelfSigned, is_self_made};
 pub use session::Session;
 pub use validity::{public_key, validity};
 
@@ -46,6 +48,12 @@ crate::limits::limits! {
     /// takes less than the rest of the outgoing buffer.
     TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048, exceeded "the server does not start",
         tests ["chain_meets_its_limit_and_not_more"];
+    /// Addresses in the certificate that the server makes: the present ones first, then those that it had before.
+    CERTIFICATE_ADDRESSES: usize = 12, exceeded "the others are left out",
+        tests ["addresses_up_to_their_limit_are_names"];
+    /// Names of a certificate, each with two bytes more.
+    CERTIFICATE_NAMES_BYTES: usize = 512, exceeded "the rest is left out",
+        tests ["names_up_to_their_limit_have_room"];
     /// Message of a client's handshake, without the padding of a record; in several records, their length.
     /// Browsers send 2 KiB, and rustls needs many times that to read one.
     TLS_HANDSHAKE_BYTES: usize = 8 * 1024, exceeded "the connection ends with an alert",

@@ -1,16 +1,22 @@
-//! Dates and public key of a certificate (RFC 5280, 4.1.2.5 and 4.1.2.7), in its DER (X.690).
+//! Dates, public key and names of a certificate (RFC 5280, 4.1.2.5, 4.1.2.7 and 4.2.1.6), in its DER (X.690).
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use crate::wall_clock::seconds_of_day;
 
+const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 /// `[0]`, the version; the first one has none.
 const VERSION: u8 = 0xa0;
+/// `[3]`, the extensions.
+const EXTENSIONS: u8 = 0xa3;
+/// Object identifier of subjectAltName.
+pub(super) const SUBJECT_ALT_NAME: &[u8] = b"\x06\x03\x55\x1d\x11";
 
 /// Time since 1970 from the first to the last moment at which a certificate is valid; `None` if it cannot be read.
 pub fn validity(certificate: &[u8]) -> Option<RangeInclusive<Duration>> {
@@ -28,19 +34,43 @@ pub fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     key.get(..key.len() - rest.len())
 }
 
+/// GeneralNames of a certificate, its names; `None` if there are none, or they cannot be read.
+pub(super) fn alternative_names(certificate: &[u8]) -> Option<&[u8]> {
+    let (_dates, rest) = value(from_dates_on(certificate)?, SEQUENCE)?;
+    let (_subject, rest) = value(rest, SEQUENCE)?;
+    let (_key, rest) = value(rest, SEQUENCE)?;
+    let (extensions, _) = value(rest, EXTENSIONS)?;
+    let (mut rest, _) = value(extensions, SEQUENCE)?;
+    loop {
+        let (extension, next) = value(rest, SEQUENCE)?;
+        rest = next;
+        if let Some(names) = extension.strip_prefix(SUBJECT_ALT_NAME) {
+            // It may be critical.
+            let names = value(names, BOOLEAN).map_or(names, |(_, names)| names);
+            let (names, _) = value(names, OCTET_STRING)?;
+            return value(names, SEQUENCE).map(|(names, _)| names);
+        }
+    }
+}
+
 /// The part of a certificate that begins with its dates.
 fn from_dates_on(certificate: &[u8]) -> Option<&[u8]> {
-    let (certificate, _) = value(certificate, SEQUENCE)?;
-    let (signed, _) = value(certificate, SEQUENCE)?;
-    let rest = value(signed, VERSION).map_or(signed, |(_, rest)| rest);
-    let (_, rest) = value(rest, INTEGER)?;
+    let (_serial, rest) = serial(certificate)?;
     let (_algorithm, rest) = value(rest, SEQUENCE)?;
     let (_issuer, rest) = value(rest, SEQUENCE)?;
     Some(rest)
 }
 
+/// Serial number of a certificate, and what follows it.
+pub(super) fn serial(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (certificate, _) = value(certificate, SEQUENCE)?;
+    let (signed, _) = value(certificate, SEQUENCE)?;
+    let rest = value(signed, VERSION).map_or(signed, |(_, rest)| rest);
+    value(rest, INTEGER)
+}
+
 /// Content of the element at the start of `der`, if it has this tag, and what follows it.
-fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(super) fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = der.split_first()?;
     let (length, rest) = rest.split_first()?;
     let (length, rest) = match *length {
@@ -126,6 +156,7 @@ mod tests {
                 changed[place] ^= 1 << bit;
                 // It returns, whatever it finds.
                 let _ = validity(&changed);
+                let _ = alternative_names(&changed);
             }
         }
     }

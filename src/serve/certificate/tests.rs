@@ -19,11 +19,39 @@ impl Directory {
         self.0.path("tls").join(name)
     }
 
+    /// Starts with these addresses of the machine. Returns the certificate in use.
+    fn in_use(&self, addresses: &[HostAddress]) -> Arc<Certificate> {
+        let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
+        let mut state = self.0.open(false).unwrap();
+        let in_use = tls(&listen, addresses, &mut state).unwrap().unwrap();
+        assert_eq!(state.notices, Vec::<String>::new());
+        in_use.certificate
+    }
+
+    /// PEM files of a certificate with this name and key.
+    fn write_pair(&self, name: &str, host: &str) -> KeyPair {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        fs::write(self.path("certificate.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(self.path("key.pem"), key.serialize_pem()).unwrap();
+        key
+    }
+
+    /// Fingerprints, names and PEM of the file, which has an equal copy.
+    fn stored(&self) -> (Fingerprints, String, Vec<u8>) {
+        let [pem, copy] =
+            ["certificate.pem", "certificate.pem.copy"].map(|name| fs::read(self.path(name)).unwrap());
+        assert_eq!(pem, copy);
+        let der = CertificateDer::from_pem_slice(&pem).unwrap();
+        (fingerprints(&pem).unwrap(), Names::of(&der).to_string(), pem)
+    }
+
     /// SHA-256 of the public key that serves, and the notices.
     fn served(&self, falls_back: bool) -> Result<(String, Vec<String>), StartError> {
         let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
         let mut state = self.0.open(falls_back)?;
-        tls(&listen, &mut state)?;
+        tls(&listen, &[], &mut state)?;
         let files = [self.path("certificate.pem"), self.0.path(TEMPORARY)];
         let is_temporary = state.notices.iter().any(|notice| notice.contains("a temporary certificate"));
         let pem = fs::read(&files[usize::from(is_temporary)]).unwrap();
@@ -62,11 +90,12 @@ fn problems_of_a_certificate_are_a_notice_and_warnings_of_check() {
     fs::set_permissions(dir.path("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
     let text = "[listen]\ncertificate = \"tls/certificate.pem\"\nkey = \"tls/key.pem\"\n";
     let listen = crate::config::parse(text, "f", "/bin/friendlet").map(|config| config.listen).unwrap();
-    let problems = check(&listen, &dir.0.path(""), &here).unwrap();
+    let (problems, names) = check(&listen, &dir.0.path(""), &here).unwrap();
+    assert!(names.is_some_and(|names| names.ends_with("/tls/certificate.pem is for ")));
     assert!(problems.len() == 2 && problems[0].contains("has expired on 2020-01-01"), "{problems:?}");
     assert!(problems[1].ends_with("others may read this private key; chmod 600 it"), "{problems:?}");
     let mut state = dir.0.open(false).unwrap();
-    let served = tls(&listen, &mut state).unwrap().unwrap();
+    let served = tls(&listen, &[], &mut state).unwrap().unwrap();
     let mut watch = super::super::expiry::ExpiryWatch::new(served.dates);
     watch.handle_timeout(Duration::ZERO, Clock::new().time_of_day());
     let notice = watch.notice().unwrap_or_default();
@@ -142,10 +171,10 @@ fn certificate_that_cannot_be_written_is_in_memory_where_nobody_is_there() {
     // Root cannot make a directory there either.
     let dir = Path::new("/proc/friendlet");
     let mut state = State::open(dir, true).unwrap();
-    assert!(tls(&listen, &mut state).unwrap().is_some());
+    assert!(tls(&listen, &[], &mut state).unwrap().is_some());
     assert!(state.notices[1].starts_with("kept in memory alone: "), "{:?}", state.notices);
     state.falls_back = false;
-    assert_eq!(tls(&listen, &mut state).unwrap_err().code, StartError::CANNOT_CREATE);
+    assert_eq!(tls(&listen, &[], &mut state).err().map(|error| error.code), Some(StartError::CANNOT_CREATE));
 }
 
 #[test]
@@ -211,4 +240,124 @@ fn key_alone_that_is_none_is_damage() {
     fs::write(dir.path("key.pem"), "x").unwrap();
     let (_, notices) = dir.served(false).unwrap();
     assert!(notices[0].contains("a temporary certificate serves"), "{notices:?}");
+}
+
+fn address(address: &str) -> HostAddress {
+    HostAddress { address: address.parse().unwrap(), prefix: 24, interface: 2, scope: 0, is_stable: true }
+}
+
+#[test]
+fn certificate_of_an_earlier_version_gets_the_names_of_the_machine_and_keeps_its_key() {
+    let dir = Directory::new("earlier-names");
+    let key = dir.write_pair("friendlet", "localhost");
+    let pem = fs::read(dir.path("certificate.pem")).unwrap();
+    let earlier = fingerprints(&pem).unwrap();
+    let link_local = HostAddress { scope: 253, ..address("fe80::1") };
+    let temporary = HostAddress { is_stable: false, ..address("fd00::2") };
+    let known = [address("127.0.0.1"), address("192.0.2.7"), address("fd00::1"), link_local, temporary];
+    let in_use = dir.in_use(&known);
+    let (later, names, pem) = dir.stored();
+    assert_eq!(later.key, earlier.key);
+    assert_ne!(later.certificate, earlier.certificate);
+    assert_eq!(names, in_use.names().to_string());
+    assert!(names.starts_with("localhost, ") && names.contains(".local, "), "{names}");
+    assert!(names.ends_with("127.0.0.1, ::1, 192.0.2.7, fd00::1"), "{names}");
+    assert_eq!(fs::read_to_string(dir.path("key.pem")).unwrap(), key.serialize_pem());
+    // The next start has nothing to do, even before it has its addresses.
+    for known in [&known[..], &[]] {
+        assert_eq!(dir.in_use(known).names(), in_use.names());
+        assert_eq!(dir.stored().2, pem);
+    }
+    // An address that is gone stays.
+    dir.in_use(&[address("192.0.2.8")]);
+    let (last, names, _) = dir.stored();
+    assert_eq!(last.key, earlier.key);
+    assert!(names.ends_with("127.0.0.1, ::1, 192.0.2.8, 192.0.2.7, fd00::1"), "{names}");
+}
+
+#[test]
+fn certificate_of_another_origin_is_left_alone() {
+    for (text, name) in [
+        ("", "board.example"),
+        ("[listen]\ncertificate = './tls/certificate.pem'\nkey = './tls/key.pem'\n", "friendlet"),
+    ] {
+        let dir = Directory::new("other-origin");
+        dir.write_pair(name, "board.example");
+        let pem = fs::read(dir.path("certificate.pem")).unwrap();
+        let listen = crate::config::parse(text, "f", "/bin/friendlet").map(|config| config.listen).unwrap();
+        let mut state = dir.0.open(false).unwrap();
+        let in_use = tls(&listen, &[address("192.0.2.7")], &mut state).unwrap().unwrap();
+        assert_eq!(in_use.certificate.names().to_string(), "board.example", "{name}");
+        assert_eq!(fs::read(dir.path("certificate.pem")).unwrap(), pem);
+        assert!(!in_use.certificate.is_due(&names(&listen, &[])));
+    }
+    let dir = Directory::new("linked");
+    dir.write_pair("friendlet", "localhost");
+    fs::rename(dir.path("certificate.pem"), dir.path("target.pem")).unwrap();
+    std::os::unix::fs::symlink("target.pem", dir.path("certificate.pem")).unwrap();
+    assert_eq!(dir.in_use(&[address("192.0.2.7")]).names().to_string(), "localhost");
+}
+
+#[test]
+fn temporary_certificate_has_the_names_and_is_not_renewed() {
+    let dir = Directory::new("temporary-names");
+    dir.served(false).unwrap();
+    for name in ["key.pem", "key.pem.copy"] {
+        fs::write(dir.path(name), "").unwrap();
+    }
+    let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
+    let serve = |known: &[HostAddress]| {
+        let mut state = dir.0.open(false).unwrap();
+        tls(&listen, known, &mut state).unwrap().unwrap().certificate
+    };
+    let first = serve(&[address("192.0.2.7")]);
+    assert!(first.names().to_string().ends_with("192.0.2.7"), "{}", first.names());
+    assert_eq!(serve(&[address("192.0.2.8")]).names(), first.names());
+}
+
+#[test]
+fn renewal_that_cannot_be_written_is_in_memory_and_tried_again() {
+    let dir = Directory::new("unwritten");
+    let first = dir.in_use(&[]);
+    let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
+    let later = names(&listen, &[address("192.0.2.7")]);
+    assert!(!first.is_due(&names(&listen, &[])) && first.is_due(&later));
+    let (before, _, pem) = dir.stored();
+    // A person has put a key there, and its certificate is not there yet.
+    let key = fs::read(dir.path("key.pem")).unwrap();
+    fs::write(dir.path("key.pem"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let second = first.renew(later.clone()).unwrap().certificate;
+    assert!(second.unwritten().unwrap().contains("certificate.pem: its renewal is in memory alone: "));
+    assert_eq!(second.names(), &later);
+    assert_eq!(dir.stored().2, pem, "nothing is written");
+    // The disk is full.
+    fs::write(dir.path("key.pem"), key).unwrap();
+    for name in ["", ".broken", ".broken.1"] {
+        fs::create_dir_all(dir.path(&format!(".certificate.pem.new{name}/x"))).unwrap();
+    }
+    let third = second.renew(later.clone()).unwrap().certificate;
+    let notice = third.unwritten().unwrap();
+    assert!(notice.contains("(errno "), "{notice}");
+    assert!(third.is_due(&later) && dir.stored().2 == pem);
+    fs::remove_dir_all(dir.path(".certificate.pem.new")).unwrap();
+    let last = third.renew(later.clone()).unwrap().certificate;
+    assert!(last.unwritten().is_none() && !last.is_due(&later));
+    let (after, names, pem) = dir.stored();
+    assert_eq!(second.own.as_ref().map(|[certificate, _]| certificate), Some(&pem), "made once");
+    assert_eq!((after.key, names), (before.key, later.to_string()));
+}
+
+#[test]
+fn names_of_the_configuration_are_names_of_the_certificate() {
+    for (text, expected) in [
+        ("address = '192.0.2.9:6500'\n", "127.0.0.1, ::1, 192.0.2.9"),
+        ("address = '[::]:6500'\n", "127.0.0.1, ::1"),
+        ("public_url = 'https://panel.example:8443/a'\n", "panel.example, 127.0.0.1, ::1"),
+        ("public_url = 'https://[fd00::1]/'\n", "fd00::1, 127.0.0.1, ::1"),
+    ] {
+        let text = format!("[listen]\n{text}");
+        let listen = crate::config::parse(&text, "f", "/bin/friendlet").map(|config| config.listen).unwrap();
+        let names = names(&listen, &[]).to_string();
+        assert!(names.starts_with("localhost, ") && names.ends_with(expected), "{names}");
+    }
 }

@@ -241,7 +241,7 @@ pub struct HostAddress {
     /// Index of its interface.
     pub interface: u32,
     /// Scope of the kernel, `RT_SCOPE_..` of linux/rtnetlink.h.
-    pub(super) scope: u8,
+    pub scope: u8,
     /// False for an address of IPv6 that is temporary (RFC 8981), or no longer to be used for new connections.
     pub is_stable: bool,
 }

@@ -42,7 +42,7 @@ pub(crate) fn run_alone<F: FnOnce()>(test: F) {
 fn run_inside(closure: &str) {
     let test = closure.trim_start_matches("it::").trim_end_matches("::{{closure}}");
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--net", "--mount", "sh", "-c", ENTER, "sh"]);
+    command.args(["--user", "--map-root-user", "--net", "--uts", "--mount", "sh", "-c", ENTER, "sh"]);
     command.arg(env::current_exe().unwrap()).args(["--exact", test]).env(INSIDE, "1");
     let output = command.output().unwrap_or_else(|error| panic!("unshare: {error}"));
     let [reported, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
@@ -127,7 +127,7 @@ fn inside(side: &str, program: &str) -> Command {
 
 /// Runs `ip` and returns what it says.
 #[track_caller]
-fn ip(arguments: &[&str]) -> String {
+pub(crate) fn ip(arguments: &[&str]) -> String {
     let output = Command::new("ip").args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("ip: {error}; the tests of networks need iproute2"));
     let reported = String::from_utf8_lossy(&output.stderr);

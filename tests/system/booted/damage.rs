@@ -3,15 +3,20 @@
 use std::time::Instant;
 
 use friendlet::limits::BOARD;
+use friendlet::net::tls::public_key;
 use ring::digest::{SHA256, digest};
 
 use super::*;
 
-/// SHA-256 of the certificate that the board shows.
+/// SHA-256 of the public key that the board shows.
 fn shown() -> String {
     let Stream::Tls(stream) = Stream::tls(board().server()) else { panic!("no TLS") };
     let certificate = &stream.conn.peer_certificates().unwrap()[0];
-    digest(&SHA256, certificate).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(&SHA256, public_key(certificate).unwrap())
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// File with that of the board before any damage, between two tests.

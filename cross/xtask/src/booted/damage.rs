@@ -82,7 +82,7 @@ pub(super) fn run(board: &Board) -> Result<(), String> {
 /// Cases of `tests/system/booted/damage.rs`.
 struct Cases<'b> {
     board: &'b Board,
-    /// File with the fingerprint of the certificate.
+    /// File with the fingerprint of the public key: the certificate gets the addresses of the board.
     pin: std::path::PathBuf,
 }
 
