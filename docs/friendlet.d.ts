@@ -191,6 +191,7 @@ export interface Board {
   certificateNames: string;
   token: string;
   sandbox: string;
+  logServer?: string;
   uptime: number;
   connections: number;
   slots: number;

@@ -27,8 +27,9 @@
 //! | [`session`] | users, sessions, tokens, paired keys, lock-out | stable_index, limits, log |
 //! | [`sntp`] | SNTP client (RFC 4330): messages and state machine | limits |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | sntp, limits, log |
+//! | [`syslog`] | messages for a log server (RFC 5424), and the sender of the lines that wait | wall_clock, limits, log |
 //! | [`backup`] | backup of a board outside the file system: its files and slots as bytes | limits |
-//! | [`config`] | configuration file | wall_clock, suggest, dhcp, sntp, http, service, session, limits, log |
+//! | [`config`] | configuration file | wall_clock, suggest, dhcp, sntp, syslog, http, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
 //! | [`rest`] | the API under `/api/v1`: resources, JSON bodies, problem details | call, friendcore, json, http, service, session, limits, log |
@@ -38,9 +39,9 @@
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`ctl`] | command-line client | sys, api, call, service, session, http, ws, json, suggest, help, wall_clock, limits, log |
 //! | [`keeper`] | parent of the server and of all services: starts, signals and reaps processes | sys, service, session, runtime, limits, log |
-//! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, wall_clock, limits, log |
+//! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, syslog, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, clock, watchdog, the server as its child | sys, backup, sntp, service, config, wall_clock, limits, log |
-//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, backup, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, suggest, help, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, syslog, backup, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, suggest, help, limits, log |
 //! | `main` | entry point | cli |
 //!
 //! # State machines
@@ -92,5 +93,6 @@ pub mod sntp;
 pub mod stable_index;
 pub mod suggest;
 pub mod sys;
+pub mod syslog;
 pub mod wall_clock;
 pub mod ws;

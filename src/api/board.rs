@@ -24,7 +24,7 @@ const _: () = {
     );
     assert!(
         2 * (COMPLAINT_BYTES
-            + 5 * NOTICE_BYTES
+            + 7 * NOTICE_BYTES
             + CERTIFICATE_TEXT_BYTES
             + AUDIT_FAILS.len()
             + END_FAILS.len())
@@ -73,6 +73,10 @@ pub struct Board {
     pub certificate_names: String<CERTIFICATE_TEXT_BYTES>,
     /// Notice about tokens that have expired, or will soon.
     pub token: Option<String<NOTICE_BYTES>>,
+    /// Log server, its state and counts; empty without one.
+    pub syslog: String<NOTICE_BYTES>,
+    /// Notice that it is out of reach.
+    pub syslog_notice: Option<String<NOTICE_BYTES>>,
     /// The audit trail cannot be written.
     pub is_audit_failing: bool,
     /// The end of a paired key cannot be stored.
@@ -84,13 +88,14 @@ impl Board {
     pub(crate) fn has_problem(&self) -> bool {
         // Without their texts: every push to every socket asks.
         let of_dates = self.certificate.is_some() || self.token.is_some();
-        let has_notice = self.notice.is_some() || self.slot_notice.is_some() || of_dates;
+        let has_notice =
+            self.notice.is_some() || self.slot_notice.is_some() || of_dates || self.syslog_notice.is_some();
         let is_failing = self.is_audit_failing || self.is_end_failing;
         self.config_error.is_some() || self.change_notice.is_some() || has_notice || is_failing
     }
 
     /// Texts of the problems.
-    fn texts(&self) -> [Option<&str>; 8] {
+    fn texts(&self) -> [Option<&str>; 9] {
         [
             self.config_error.as_deref(),
             self.change_notice.as_deref(),
@@ -98,6 +103,7 @@ impl Board {
             self.slot_notice.as_deref(),
             self.certificate.as_deref(),
             self.token.as_deref(),
+            self.syslog_notice.as_deref(),
             self.is_audit_failing.then_some(AUDIT_FAILS),
             self.is_end_failing.then_some(END_FAILS),
         ]
@@ -165,6 +171,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         certificate_names: &board.certificate_names,
         token: board.token.as_deref().unwrap_or_default(),
         sandbox: &board.sandbox,
+        syslog: &board.syslog,
         uptime_s: cx.now.as_secs(),
         connections: cx.api.connections,
         sessions: Count { used: cx.api.accounts.sessions.len(), limit: SESSIONS },

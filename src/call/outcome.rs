@@ -243,7 +243,9 @@ pub struct BoardStatus<'a> {
     /// Tokens that have expired or will soon, or empty.
     pub token: &'a str,
     /// Parts of the server's sandbox that are in force, separated by commas.
-    pub sandbox: &'a str,
+    pub sandbox: &'a String,
+    /// Log server, its state and counts; empty without one.
+    pub syslog: &'a str,
     /// Seconds since the start of the server.
     pub uptime_s: u64,
     /// Open connections, and those with an identity that are served at once.

@@ -9,10 +9,10 @@ use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server}
 use crate::friendcore::chunk;
 use crate::keeper::Processes;
 use crate::limits;
-use crate::log::{AUDIT_QUEUE_BYTES, STDERR_QUEUE_BYTES};
+use crate::log::{AUDIT_QUEUE_BYTES, AUDIT_RING_BYTES, STDERR_QUEUE_BYTES};
 use crate::net::tls::{
-    TLS_CLIENT_CHAIN_BYTES, TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES,
-    TLS_SEND_BYTES,
+    TLS_CLIENT_BYTES, TLS_CLIENT_CHAIN_BYTES, TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES,
+    TLS_RECORD_BYTES, TLS_SEND_BYTES,
 };
 use crate::net::{ACCEPT_BACKLOG, SOCKET_BUFFER_BYTES};
 use crate::serve::PEM_BYTES;
@@ -82,6 +82,9 @@ impl Budget {
         let audit_files = if audit.file.is_empty() { 0 } else { audit.count };
         let output_files = usize::from(config.services.iter().any(|(_, spec)| spec.output.is_some()));
         let runs = limits::SERVICE_COMMAND_RUNS;
+        let syslog = config.syslog.as_ref();
+        let has_audit = syslog.is_some_and(|settings| settings.has_audit);
+        let has_syslog_tls = syslog.is_some_and(|settings| settings.target.is_tls);
         // These tables have a fixed size, whatever the file configures.
         let tables = [
             Item::new("service states", 1, size_of::<Supervisor>()),
@@ -133,6 +136,9 @@ impl Budget {
             Item::new("thread of the log files", (log_files + audit_files).min(1), LOG_FILES_STACK_BYTES),
             Item::new("buffer of the log files", log_files.min(1), LOG_WRITER_BYTES),
             Item::new("queue of the audit trail", audit_files.min(1), AUDIT_QUEUE_BYTES + AUDIT_WRITER_BYTES),
+            Item::new("audit trail for a log server", usize::from(has_audit), AUDIT_RING_BYTES),
+            Item::new("sender to a log server", usize::from(syslog.is_some()), serve::SYSLOG_BYTES),
+            Item::new("TLS with a log server", usize::from(has_syslog_tls), TLS_CLIENT_BYTES),
             Item::new("thread of state files", 1, STATE_STACK_BYTES + STATE_QUEUE_BYTES),
             Item::new("thread of output files", output_files, OUTPUT_STACK_BYTES + OUTPUT_BUFFER_BYTES),
             Item::new("thread of a condition", config.services.conditions().len(), CONDITION_STACK_BYTES),

@@ -157,7 +157,7 @@ fn findings(config: &Config, file: &Path, root: Root<'_>) -> Vec<Finding> {
         findings
     } else {
         let dir = state_dir(config, &Environment { is_root: true, ..environment });
-        Vec::from_iter(check_files(&config.listen, &dir, &|path| root.path(path)))
+        Vec::from_iter(check_files(config, &dir, &|path| root.path(path)))
     };
     findings.extend(token_warnings(config).into_iter().map(Finding::Warning));
     findings

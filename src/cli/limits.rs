@@ -4,7 +4,7 @@ use crate::limits::{Limit, Value};
 use crate::net::tls;
 use crate::{
     api, backup, call, config, connection, ctl, dhcp, friendcore, http, init, keeper, limits, log, net,
-    runtime, serve, service, session, sntp, sys, ws,
+    runtime, serve, service, session, sntp, sys, syslog, ws,
 };
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
@@ -29,6 +29,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Operating system", sys::LIMITS),
     ("DHCP", dhcp::LIMITS),
     ("SNTP", sntp::LIMITS),
+    ("Log server", syslog::LIMITS),
     ("Backup of a board", backup::LIMITS),
     ("Init", init::LIMITS),
     ("Client", ctl::LIMITS),

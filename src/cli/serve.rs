@@ -204,6 +204,8 @@ fn board(loaded: &Loaded) -> Board {
         is_file_out_of_force: loaded.config_error.is_some(),
         notice: notice(std::env::var_os(NOTICE).as_deref()),
         sandbox: String::new(),
+        syslog: heapless::String::new(),
+        syslog_notice: None,
         slot_notice: None,
         change_notice: None,
         certificate: None,

@@ -149,7 +149,7 @@ fn reads_only(scope: &str) -> Option<bool> {
     }
 }
 
-fn sha256(hex: &str) -> Option<[u8; 32]> {
+pub(super) fn sha256(hex: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     (base16ct::mixed::decode(hex, &mut bytes).ok()?.len() == bytes.len()).then_some(bytes)
 }

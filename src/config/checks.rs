@@ -85,6 +85,11 @@ pub(super) fn is_host_name(text: &str) -> bool {
     })
 }
 
+/// Accepts visible ASCII characters (RFC 5424, 6: PRINTUSASCII), or nothing.
+pub(super) fn is_log_name_or_empty(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Returns whether this can be the user of a service: a name, a number, or two numbers with a colon; or is
 /// empty, for the server's own.
 pub(super) fn is_service_user(text: &str) -> bool {

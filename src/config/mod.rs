@@ -37,6 +37,7 @@ mod services;
 mod settings;
 mod sources;
 mod syntax;
+mod syslog;
 mod value;
 mod warnings;
 
@@ -50,6 +51,7 @@ use crate::limits::{BOARD, BOARD_FILE, CONFIG_BYTES, FILE_PATH_BYTES};
 use crate::log::Level;
 use crate::service::{BoardEnd, ServiceTable, UNIX_PATH_BYTES};
 use crate::session::{Tokens, Users};
+use crate::syslog::Settings;
 
 crate::limits::limits! {
     /// Name of a network interface: the kernel's IFNAMSIZ without its NUL.
@@ -131,6 +133,8 @@ pub struct Config {
     pub log_level: Level,
     /// The rest of `[log]`.
     pub log_files: LogFiles,
+    /// `[syslog]`, if it has an address.
+    pub syslog: Option<Settings>,
     /// `[update]`.
     pub update: Update,
     /// Files of the audit trail.
@@ -334,11 +338,12 @@ fn build(
     let state_dir = settings::state_dir(&document, diagnostics);
     let slots = settings::slots(&document, diagnostics);
     let (log_level, log_files, audit_files) = settings::log(&document, diagnostics);
+    let (syslog, sends_services) = syslog::read(&document, diagnostics);
     let update = settings::update(&document, diagnostics);
     let network = network::network(&document, diagnostics);
     let devices = devices::read(&document, diagnostics);
     let session = settings::session(&document, diagnostics);
-    let services = services::read(&document, &merged.masked, program, diagnostics);
+    let services = services::read(&document, &merged.masked, program, sends_services, diagnostics);
     let names = services.known_names();
     let users = accounts::users(&document, &names, diagnostics);
     let tokens = accounts::tokens(&document, &users, &names, diagnostics);
@@ -350,6 +355,7 @@ fn build(
         slots,
         log_level,
         log_files,
+        syslog,
         update,
         audit_files,
         network,

@@ -13,6 +13,7 @@ impl Config {
             slots,
             log_level: _,
             log_files,
+            syslog: _,
             update: _,
             audit_files,
             network,
@@ -55,6 +56,7 @@ impl Config {
             users,
             mut tokens,
             services,
+            syslog,
             listen,
             update,
             ..
@@ -66,6 +68,7 @@ impl Config {
         self.services = services;
         self.update = update;
         self.listen.front = listen.front;
+        self.syslog = syslog;
         if (self.listen.tls == Tls::Off) == (listen.tls == Tls::Off) {
             self.listen.tls = listen.tls;
         }

@@ -10,10 +10,12 @@ mod board;
 mod checks;
 mod life;
 mod output;
+mod syslog;
 
 pub use self::accounts::{SESSION, TOKEN, USER};
 pub use self::board::{BOARD, DEVICE, NETWORK, UPDATE};
 pub use self::checks::{CHECK, HEALTH};
+pub use self::syslog::SYSLOG;
 use super::checks::{
     is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_origin, is_path,
     is_path_or_empty, is_public_url_or_empty, is_service_user,
@@ -48,9 +50,9 @@ const NAME_FORM: Form = Form {
 };
 
 /// Every table, in the order of the documentation.
-pub static TABLES: [&Table; 13] = [
-    &LISTEN, &STATE, &LIMITS, &LOG, &BOARD, &UPDATE, &NETWORK, &DEVICE, &SESSION, &USER, &TOKEN, &SERVICE,
-    &CHECK,
+pub static TABLES: [&Table; 14] = [
+    &LISTEN, &STATE, &LIMITS, &LOG, &SYSLOG, &BOARD, &UPDATE, &NETWORK, &DEVICE, &SESSION, &USER, &TOKEN,
+    &SERVICE, &CHECK,
 ];
 
 /// `[listen]`.
@@ -480,6 +482,7 @@ pub static SERVICE: Table = Table {
         output::FILE_BYTES,
         output::FILES,
         output::DAY_BYTES,
+        output::SYSLOG,
         Key::new(
             "webgui",
             Kind::string(board_limit!(WEBGUI_BYTES), "", any),

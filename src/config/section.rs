@@ -127,6 +127,11 @@ impl<'t, 'i> Section<'t, 'i> {
         &self.span
     }
 
+    /// Returns whether the file sets none of its keys.
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_none_or(|values| values.is_empty())
+    }
+
     /// Returns the table that is the value of `name`. Reports a value that is not a table, with
     /// the expected form; `None` also without a value.
     pub(super) fn entries(
@@ -195,7 +200,13 @@ impl<'t, 'i> Section<'t, 'i> {
 
     /// `true` or `false`; the default where the value is missing or wrong.
     pub(super) fn boolean(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> bool {
-        let (key, value) = self.value(name, diagnostics);
+        let is_default = matches!(self.key(name).default.value(), Default::Boolean(true));
+        self.boolean_or(name, is_default, diagnostics)
+    }
+
+    /// The same with this default.
+    pub(super) fn boolean_or(&self, name: &str, default: bool, diagnostics: &mut Diagnostics<'_>) -> bool {
+        let (_, value) = self.value(name, diagnostics);
         let given = value.and_then(|value| {
             let boolean = value.get_ref().as_bool();
             if boolean.is_none() {
@@ -203,7 +214,7 @@ impl<'t, 'i> Section<'t, 'i> {
             }
             boolean
         });
-        given.unwrap_or(matches!(key.default.value(), Default::Boolean(true)))
+        given.unwrap_or(default)
     }
 
     /// A date, or a date and time, in seconds since 1970: UTC without an offset. `None` where it is missing or wrong.

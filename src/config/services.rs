@@ -10,7 +10,7 @@ use super::warnings::{entries, has_variable};
 use super::{BUILT_IN, attributes, commands, health, life, schema};
 use crate::limits;
 use crate::service::{
-    Arguments, Name, ReadyCheck, RestartPolicy, ServiceKind, ServiceTable, Signal, Spec, TableError,
+    Arguments, Name, ReadyCheck, RestartPolicy, Sent, ServiceKind, ServiceTable, Signal, Spec, TableError,
     Variables, is_service_name,
 };
 
@@ -52,6 +52,7 @@ pub(super) fn read<'t>(
     document: &Document<'t, '_>,
     masked: &'t [Masked],
     program: &str,
+    is_sent: bool,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Services<'t> {
     let masked = masked.iter().filter(|masked| masked.table.name == schema::SERVICE.name);
@@ -59,11 +60,12 @@ pub(super) fn read<'t>(
     let mut services = Services { table: ServiceTable::new(), entries: Vec::new(), unique: 0, masked };
     let sections = document.sections(&schema::SERVICE, diagnostics);
     for section in &sections {
-        add(&mut services, section, diagnostics);
+        add(&mut services, section, is_sent, diagnostics);
     }
     if !services.known_names().contains(&BUILT_IN)
-        && let Ok(hello) = Spec::new(BUILT_IN, &[program, BUILT_IN])
+        && let Ok(mut hello) = Spec::new(BUILT_IN, &[program, BUILT_IN])
     {
+        hello.is_sent = Sent(is_sent);
         // A full table has no built-in service.
         let _ = services.table.push(hello);
     }
@@ -85,9 +87,14 @@ fn check_output_files(sections: &[Section<'_, '_>], diagnostics: &mut Diagnostic
     }
 }
 
-fn add<'t>(services: &mut Services<'t>, section: &Section<'t, '_>, diagnostics: &mut Diagnostics<'_>) {
+fn add<'t>(
+    services: &mut Services<'t>,
+    section: &Section<'t, '_>,
+    is_sent: bool,
+    diagnostics: &mut Diagnostics<'_>,
+) {
     let [after, requires] = ["after", "requires"].map(|key| section.strings(key, diagnostics));
-    let spec = spec(section, &after, &requires, diagnostics);
+    let spec = spec(section, &after, &requires, is_sent, diagnostics);
     let Some(name) = section.written("name") else {
         diagnostics.doubt_names();
         return;
@@ -121,6 +128,7 @@ fn spec(
     section: &Section<'_, '_>,
     after: &[Text<'_>],
     requires: &[Text<'_>],
+    is_sent: bool,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Spec> {
     life::check_instances(section, diagnostics);
@@ -163,6 +171,7 @@ fn spec(
         stop_timeout: Duration::from_secs(section.integer("stop_timeout_s", diagnostics)),
         commands: commands::read(section, diagnostics),
         output: life::output(section, diagnostics),
+        is_sent: Sent(section.boolean_or("syslog", is_sent, diagnostics)),
         webgui: section.bounded_if_set("webgui", diagnostics),
     };
     (!argv.is_empty()).then_some(Spec { name: name?, argv, ..spec })

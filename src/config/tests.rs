@@ -10,6 +10,7 @@ mod network;
 mod order;
 mod origins;
 mod surroundings;
+mod syslog;
 mod tokens;
 
 use core::time::Duration;
@@ -481,6 +482,7 @@ fn every_choice_is_accepted_and_every_variant_is_a_choice() {
             "user" => "name = 'a'\n",
             "service" => "name = 'a'\ncommand = ['x']\n",
             "token" => TOKEN,
+            "syslog" => "address = 'udp://192.0.2.1'\n",
             "check" => "name = 'a'\ntcp = '127.0.0.1:1'\n",
             _ => "",
         };

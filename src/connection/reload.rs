@@ -207,6 +207,18 @@ impl Server {
         self.api.board.certificate_names = one_line(names);
     }
 
+    /// Sets the text about the log server, and the notice that it is out of reach, or empty ones. Administrators are notified
+    /// of the latter.
+    pub fn set_syslog(&mut self, text: String<NOTICE_BYTES>, notice: String<NOTICE_BYTES>) {
+        let board = &mut self.api.board;
+        let is_new = !notice.is_empty() && board.syslog_notice.is_none();
+        board.syslog = text;
+        board.syslog_notice = Some(notice).filter(|notice| !notice.is_empty());
+        if is_new {
+            self.notify_problem();
+        }
+    }
+
     /// Notifies each administrator of the problems of the board.
     pub(super) fn notify_problem(&mut self) {
         for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use && slot.closing.is_open()) {

@@ -16,7 +16,7 @@ const CONFIRM: &str = "This erases configuration, users, certificate and all dat
                        Its name, as `friendlet ctl board` prints it: ";
 
 /// Rows of its status: title and member of the reply.
-const ROWS: [(&str, &str); 12] = [
+const ROWS: [(&str, &str); 13] = [
     ("board", "Board"),
     ("version", "Version"),
     ("build", "Build"),
@@ -28,6 +28,7 @@ const ROWS: [(&str, &str); 12] = [
     ("certified for", "CertificateNames"),
     ("token", "Token"),
     ("sandbox", "Sandbox"),
+    ("log server", "LogServer"),
     ("up", "Uptime"),
 ];
 
@@ -209,7 +210,7 @@ mod tests {
         assert_eq!(
             columns(&rows(content).unwrap()),
             "board          host\nversion        0.1.0\nbuild          -\nslot           A, testing: service web is not up\n\
-             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\ncertificate    c.pem: this certificate has expired\ncertified for  localhost, 192.0.2.7\ntoken          [[token]] 1, of anna: expires\nsandbox        files\nup             1m 1s\n\
+             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\ncertificate    c.pem: this certificate has expired\ncertified for  localhost, 192.0.2.7\ntoken          [[token]] 1, of anna: expires\nsandbox        files\nlog server     -\nup             1m 1s\n\
              checks         uplink: unchecked\n"
         );
         assert!(rows("nonsense").is_err());

@@ -205,6 +205,9 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("Sandbox", status.sandbox),
         ],
     )?;
+    if !status.syslog.is_empty() {
+        put_members(out, &[("LogServer", status.syslog)])?;
+    }
     for (name, number) in [
         ("Uptime", status.uptime_s),
         ("Connections", status.connections.used as u64),

@@ -378,6 +378,13 @@ impl Processes {
         output.map_or((0, 0), |output| output.buffer.borrow().copy(since, room))
     }
 
+    /// Copies lines of a service to `room`, from position `since` on, or the oldest ones that are whole. Returns the position
+    /// of the first byte, the number of lines before it if that is another position, and the number of bytes.
+    pub fn copy_lines(&self, service: ServiceId, since: u64, room: &mut [u8]) -> (u64, u64, usize) {
+        let output = self.services.get(service.index());
+        output.map_or((since, 0, 0), |output| output.buffer.borrow().copy_lines(since, room))
+    }
+
     /// Position of the first byte of the latest run of a service.
     pub fn output_start(&self, service: ServiceId) -> u64 {
         self.services.get(service.index()).map_or(0, |output| output.buffer.borrow().start())

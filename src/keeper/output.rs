@@ -35,11 +35,20 @@ pub(super) struct TailBuffer {
     written: u64,
     /// Those of them before the latest run.
     earlier: u64,
+    /// Lines that have ended.
+    lines: u64,
 }
 
 impl TailBuffer {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity].into_boxed_slice(), next: 0, len: 0, written: 0, earlier: 0 }
+        Self {
+            bytes: vec![0; capacity].into_boxed_slice(),
+            next: 0,
+            len: 0,
+            written: 0,
+            earlier: 0,
+            lines: 0,
+        }
     }
 
     /// Content in two slices, oldest bytes first.
@@ -76,6 +85,25 @@ impl TailBuffer {
         let copied = room.iter_mut().zip(kept).map(|(place, byte)| *place = *byte).count();
         (from, copied)
     }
+
+    /// Copies bytes to `room` from position `since` on; if that is not in the buffer any more, from the first line on that is
+    /// whole. Returns the position of the first byte, the number of lines before it if that is another position, and the
+    /// number of bytes.
+    pub(super) fn copy_lines(&self, since: u64, room: &mut [u8]) -> (u64, u64, usize) {
+        let oldest = self.written - self.len as u64;
+        let (mut from, mut before) = (since, 0);
+        if !(oldest..=self.written).contains(&since) {
+            let (first, second) = self.as_slices();
+            let mut bytes = first.iter().chain(second);
+            before = self.lines - bytes.clone().filter(|byte| **byte == b'\n').count() as u64;
+            from = oldest;
+            if let Some(end) = bytes.position(|byte| *byte == b'\n') {
+                (from, before) = (oldest + end as u64 + 1, before + 1);
+            }
+        }
+        let (from, count) = self.copy(Some(from), room);
+        (from, before, count)
+    }
 }
 
 impl OutputBuffer for TailBuffer {
@@ -94,6 +122,7 @@ impl OutputBuffer for TailBuffer {
             return;
         }
         self.written += bytes.len() as u64;
+        self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         // Earlier bytes would be overwritten at once.
         let mut bytes = &bytes[bytes.len().saturating_sub(capacity)..];
         while !bytes.is_empty() {
@@ -327,6 +356,24 @@ mod tests {
         assert_eq!(copied(Some(5), 3), (5, "fgh".to_owned()));
         assert_eq!(copied(Some(10), 3), (10, String::new()));
         assert_eq!(copied(Some(11), 3), (2, "cde".to_owned()));
+    }
+
+    #[test]
+    fn lines_are_copied_from_the_first_whole_one_with_the_number_of_those_before_it() {
+        let mut tail = TailBuffer::new(8);
+        tail.write(b"1\n2\n3");
+        let copied = |tail: &TailBuffer, since| {
+            let mut room = [0; 5];
+            let (from, before, count) = tail.copy_lines(since, &mut room);
+            (from, before, String::from_utf8(room[..count].to_vec()).unwrap())
+        };
+        assert_eq!(copied(&tail, 0), (0, 0, "1\n2\n3".to_owned()));
+        tail.write(b"33\n44\n5\n");
+        // The third line is overwritten in part.
+        assert_eq!(copied(&tail, 0), (8, 3, "44\n5\n".to_owned()));
+        assert_eq!(copied(&tail, 11), (11, 0, "5\n".to_owned()));
+        tail.write(b"a line without an end");
+        assert_eq!(copied(&tail, 11), (26, 5, "t an ".to_owned()));
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! Audit trail: who did what, from where, and what came of it, in lines of text in every build.
 //!
 //! The lines wait in a queue for the thread of the log files, which writes them to files of their own. A line that
-//! finds the queue full is lost and counted.
+//! finds the queue full is lost and counted. Those for a log server are in a ring, which its sender reads.
 
 use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::AUDIT_QUEUE_BYTES;
 use super::batch::Batch;
 use super::line::Line;
 use super::line_queue::LineQueue;
+use super::{AUDIT_QUEUE_BYTES, AUDIT_RING_BYTES, Ring};
 
 // All zeros, so that the program does not contain the queue.
 static QUEUE: Mutex<LineQueue<AUDIT_QUEUE_BYTES>> = Mutex::new(LineQueue::new());
+static RING: Mutex<Ring<AUDIT_RING_BYTES>> = Mutex::new(Ring::new());
 static IS_ENABLED: AtomicBool = AtomicBool::new(false);
+static IS_FORWARDED: AtomicBool = AtomicBool::new(false);
 static IS_DIRTY: AtomicBool = AtomicBool::new(false);
 static IS_FAILING: AtomicBool = AtomicBool::new(false);
 
@@ -24,7 +26,8 @@ pub struct AuditLine(Line);
 impl AuditLine {
     /// Line of this moment; `None` without an audit trail.
     pub fn new() -> Option<Self> {
-        IS_ENABLED.load(Ordering::Relaxed).then(|| Self(Line::of_audit()))
+        let is_wanted = IS_ENABLED.load(Ordering::Relaxed) || IS_FORWARDED.load(Ordering::Relaxed);
+        is_wanted.then(|| Self(Line::of_audit()))
     }
 
     /// Adds `name=value`. Whatever could end the value, or look like another one, is replaced in it.
@@ -34,10 +37,15 @@ impl AuditLine {
         let _ = write!(WordWriter(&mut self.0), "{value}");
     }
 
-    /// Puts the line in the queue.
+    /// Puts the line in the queue, and in the ring for a log server.
     pub fn finish(mut self) {
-        lock().push(self.0.finish());
-        IS_DIRTY.store(true, Ordering::Relaxed);
+        if IS_FORWARDED.load(Ordering::Relaxed) {
+            lock_ring().push(self.0.finish_record());
+        }
+        if IS_ENABLED.load(Ordering::Relaxed) {
+            lock().push(self.0.finish());
+            IS_DIRTY.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -81,6 +89,16 @@ pub fn enable() {
     IS_ENABLED.store(true, Ordering::Relaxed);
 }
 
+/// Keeps lines for a log server from now on, or no more.
+pub fn forward(is_forwarded: bool) {
+    IS_FORWARDED.store(is_forwarded, Ordering::Relaxed);
+}
+
+/// Copies lines for a log server, each without the time of day, as [`Ring::copy`].
+pub fn copy(since: u64, room: &mut [u8]) -> (u64, u64, usize) {
+    lock_ring().copy(since, room)
+}
+
 /// Returns true if a line is not written yet.
 pub fn is_dirty() -> bool {
     IS_DIRTY.load(Ordering::Relaxed)
@@ -98,6 +116,10 @@ pub fn fill(batch: &mut Batch) -> bool {
     })
 }
 
+fn lock_ring() -> MutexGuard<'static, Ring<AUDIT_RING_BYTES>> {
+    RING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn lock() -> MutexGuard<'static, LineQueue<AUDIT_QUEUE_BYTES>> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -106,6 +128,26 @@ fn lock() -> MutexGuard<'static, LineQueue<AUDIT_QUEUE_BYTES>> {
 mod tests {
     use super::*;
     use crate::log::test_process::alone;
+
+    #[test]
+    fn newest_lines_wait_for_a_log_server_and_the_others_are_numbered() {
+        alone("log::audit::tests::newest_lines_wait_for_a_log_server_and_the_others_are_numbered", || {
+            forward(true);
+            let mut line = AuditLine::new().unwrap();
+            line.put("user", &"anna");
+            line.finish();
+            assert!(!is_dirty(), "the trail is without a file");
+            let mut room = [0; 200];
+            let (from, _, count) = copy(0, &mut room);
+            let text = str::from_utf8(&room[..count]).unwrap();
+            assert!(from == 0 && text.starts_with('[') && text.ends_with("] user=anna\n"), "{text}");
+            (0..AUDIT_RING_BYTES).for_each(|_| AuditLine::new().unwrap().finish());
+            let (from, before, count) = copy(0, &mut room);
+            assert!(count > 0 && from > 0 && before > 1 && before <= AUDIT_RING_BYTES as u64);
+            forward(false);
+            assert!(AuditLine::new().is_none());
+        });
+    }
 
     #[test]
     fn line_has_words_alone_and_lost_ones_are_counted() {

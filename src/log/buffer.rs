@@ -53,6 +53,12 @@ pub fn since<R>(since: u64, limit: usize, read: impl FnOnce(&Chunk<'_>) -> R) ->
     Some(read(&Chunk { from, pieces }))
 }
 
+/// Copies lines of this build whose log is text, as [`Ring::copy`]. There are none while a thread that panicked held the
+/// buffer.
+pub fn copy(since: u64, room: &mut [u8]) -> (u64, u64, usize) {
+    ring().map_or((since, 0, 0), |ring| ring.copy(since, room))
+}
+
 /// Position of the newest records of at most `limit` bytes.
 pub fn tail(limit: usize) -> u64 {
     ring().map_or(0, |ring| ring.tail(limit))

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write as _};
 
 use super::clock::elapsed_ms;
-use super::{LOG_LINE_BYTES, Level};
+use super::{LOG_LINE_BYTES, Level, RECORD_END};
 use crate::wall_clock::{self, Utc};
 
 /// Line of at most [`LOG_LINE_BYTES`] with its line feed. [Harmful](is_harmful) characters are replaced by
@@ -78,7 +78,13 @@ impl Line {
         &self.bytes[..=self.len]
     }
 
-    /// The same without the time of day.
+    /// The same as a record of a ring, without the time of day.
+    pub(super) fn finish_record(&mut self) -> &[u8] {
+        self.bytes[self.len] = RECORD_END;
+        self.bytes.get(self.time..=self.len).unwrap_or_default()
+    }
+
+    /// Content with the line feed, without the time of day.
     pub(super) fn finish_without_time(&mut self) -> &[u8] {
         let time = self.time;
         self.finish().get(time..).unwrap_or_default()

@@ -37,7 +37,8 @@ use core::time::Duration;
 pub use audit::Word;
 pub use batch::Batch;
 pub use buffer::{
-    Chunk, enable, has_unwritten, is_dirty, is_enabled, mark_persisted, mark_written, since, tail, take_lost,
+    Chunk, copy, enable, has_unwritten, is_dirty, is_enabled, mark_persisted, mark_written, since, tail,
+    take_lost,
 };
 pub use clock::{ClockSample, StepWatch, header, sample_clock};
 pub use level::{Level, level, set_level};
@@ -84,6 +85,9 @@ crate::limits::limits! {
     /// Lines of the audit trail that wait for the disk.
     AUDIT_QUEUE_BYTES: usize = 8 * 1024, exceeded "the line is lost and counted, and the next line reports the count",
         tests ["line_has_words_alone_and_lost_ones_are_counted"];
+    /// Lines of the audit trail that wait for a log server.
+    AUDIT_RING_BYTES: usize = 8 * 1024, exceeded "the oldest are dropped; a message reports their number",
+        tests ["newest_lines_wait_for_a_log_server_and_the_others_are_numbered"];
     /// Size of one file of the audit trail unless configured.
     AUDIT_FILE_BYTES: usize = 32 * 1024, exceeded "the next file is started",
         tests ["defaults_are_those_of_the_limits"];

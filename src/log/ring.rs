@@ -14,13 +14,15 @@ pub struct Ring<const N: usize> {
     end: u64,
     persisted: u64,
     lost: u32,
+    /// Number of the records before the oldest one.
+    before: u64,
 }
 
 impl<const N: usize> Ring<N> {
     /// Empty ring. `N` is not 0.
     pub const fn new() -> Self {
         const { assert!(N > 0) };
-        Self { bytes: [0; N], start: 0, end: 0, persisted: 0, lost: 0 }
+        Self { bytes: [0; N], start: 0, end: 0, persisted: 0, lost: 0, before: 0 }
     }
 
     /// Position of the oldest record.
@@ -95,6 +97,16 @@ impl<const N: usize> Ring<N> {
         (from, pieces)
     }
 
+    /// Copies whole records from `since` on to `room`, as lines. Returns the position of the first one, the number of
+    /// records before it if that is another position, and the number of bytes.
+    pub fn copy(&self, since: u64, room: &mut [u8]) -> (u64, u64, usize) {
+        let (from, [first, second]) = self.since(since, room.len());
+        let bytes = first.iter().chain(second);
+        let line = |byte: &u8| if *byte == RECORD_END { b'\n' } else { *byte };
+        let count = room.iter_mut().zip(bytes).map(|(place, byte)| *place = line(byte)).count();
+        (from, self.before, count)
+    }
+
     /// Position of the newest whole records of at most `limit` bytes.
     pub fn tail(&self, limit: usize) -> u64 {
         let mut at = self.start;
@@ -133,6 +145,7 @@ impl<const N: usize> Ring<N> {
             self.lost = self.lost.saturating_add(1);
         }
         self.start += self.record_len(self.start);
+        self.before += 1;
     }
 }
 
@@ -224,6 +237,23 @@ mod tests {
         // Position of an earlier run.
         assert_eq!(all(&ring, 1000, 4), (0, record("aaa")));
         assert_eq!((ring.tail(12), ring.tail(11), ring.tail(4), ring.tail(3)), (0, 4, 8, 12));
+    }
+
+    #[test]
+    fn records_are_copied_as_lines_with_the_number_of_those_before_them() {
+        let mut ring = Ring::<12>::new();
+        for text in ["aaa", "bbb", "ccc"] {
+            ring.push(&record(text));
+        }
+        let copied = |ring: &Ring<12>, since| {
+            let mut room = [0; 8];
+            let (from, before, count) = ring.copy(since, &mut room);
+            (from, before, String::from_utf8(room[..count].to_vec()).unwrap())
+        };
+        assert_eq!(copied(&ring, 4), (4, 0, "bbb\nccc\n".to_owned()));
+        ring.push(&record("ddddd"));
+        assert_eq!(copied(&ring, 4), (8, 2, "ccc\n".to_owned()));
+        assert_eq!(copied(&ring, 12).2, "ddddd\n");
     }
 
     proptest! {

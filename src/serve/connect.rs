@@ -3,7 +3,8 @@
 //! The kernel looks a path up on the thread that calls connect(2), also for a socket that does not block. Its mount may
 //! hang, so a thread does that.
 
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
@@ -40,10 +41,24 @@ pub(super) fn begin(endpoint: &Endpoint) -> Result<Connecting, Errno> {
         Endpoint::Tcp(address) => address,
         Endpoint::Unix(path) => return in_thread(path.as_str()),
     };
-    let socket = stream(if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 })?;
+    connect_to(address, SocketType::STREAM).map(Connecting::Socket)
+}
+
+/// Socket that is connected to an address, or will be.
+pub(super) fn connect_to(address: &SocketAddr, kind: SocketType) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket(family, kind)?;
     match connect(&socket, address) {
-        Ok(()) | Err(Errno::INPROGRESS) => Ok(Connecting::Socket(socket)),
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(error) => Err(error),
+    }
+}
+
+/// Returns whether a connection is accepted or has failed; `None`: neither.
+pub(super) fn result_of(socket: impl AsFd) -> Option<Result<(), Errno>> {
+    match socket_error(&socket) {
+        Ok(Ok(())) => getpeername(&socket).is_ok().then_some(Ok(())),
+        Ok(Err(error)) | Err(error) => Some(Err(error)),
     }
 }
 
@@ -51,10 +66,7 @@ impl Connecting {
     /// Returns whether the connection is accepted or has failed; `None`: neither.
     pub(super) fn poll(&self) -> Option<Result<(), Errno>> {
         match self {
-            Self::Socket(socket) => match socket_error(socket) {
-                Ok(Ok(())) => getpeername(socket).is_ok().then_some(Ok(())),
-                Ok(Err(error)) | Err(error) => Some(Err(error)),
-            },
+            Self::Socket(socket) => result_of(socket),
             Self::Thread(_, result) => match result.load(Ordering::Acquire) {
                 RUNNING => None,
                 0 => Some(Ok(())),
@@ -84,8 +96,8 @@ impl Connecting {
     }
 }
 
-fn stream(family: AddressFamily) -> Result<OwnedFd, Errno> {
-    socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+fn socket(family: AddressFamily, kind: SocketType) -> Result<OwnedFd, Errno> {
+    socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }
 
 /// One of the threads, until it ends.
@@ -113,7 +125,7 @@ fn in_thread(path: &str) -> Result<Connecting, Errno> {
     let (of_thread, to) = (Arc::clone(&result), address.clone());
     let work = Box::new(move || {
         // A full backlog is an error, too: the next attempt is a new one.
-        let made = stream(AddressFamily::UNIX).and_then(|socket| connect(&socket, &to));
+        let made = socket(AddressFamily::UNIX, SocketType::STREAM).and_then(|socket| connect(&socket, &to));
         of_thread.store(made.err().map_or(0, Errno::raw_os_error), Ordering::Release);
         drop(place);
     });

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::HELD_UP;
@@ -12,6 +13,7 @@ use super::expiry::ExpiryWatch;
 use super::probes::Probes;
 use super::reload::Reloads;
 use super::renewal::Renewal;
+use super::syslog::{self, Lines, Syslog};
 use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict, StoredPage};
@@ -28,6 +30,7 @@ use crate::sys::output_files::OutputFiles;
 use crate::sys::password::{PasswordResult, PasswordWorker};
 use crate::sys::state_writer::{StateResult, StateWriter};
 use crate::sys::{Clock, SdNotify, log_threads};
+use crate::syslog::Settings;
 use crate::{debug, error, info, warning};
 
 /// Server, and everything that one of its steps may change. A task borrows it for one step and never across
@@ -38,6 +41,7 @@ pub(super) struct Core {
     pub(super) reloads: Reloads,
     clock: Clock,
     output_files: Option<OutputFiles>,
+    syslog: Syslog,
     connections: Rc<ConnectionTable>,
     sd_notify: Rc<SdNotify>,
     upkeep: Upkeep,
@@ -117,6 +121,7 @@ impl Core {
         system: System,
         clock: Clock,
         output_files: Option<OutputFiles>,
+        syslog: Syslog,
         connections: Rc<ConnectionTable>,
         sd_notify: Rc<SdNotify>,
         timer: Rc<Timer>,
@@ -131,6 +136,7 @@ impl Core {
             reloads,
             clock,
             output_files,
+            syslog,
             connections,
             sd_notify,
             upkeep: Upkeep { timer, due: None, is_soon: false },
@@ -247,9 +253,21 @@ impl Core {
         }
     }
 
-    /// Waits until the output of the services is in its files, up to a limit.
+    /// Takes the log server of the configuration in force.
+    pub(super) fn start_syslog(&mut self, tls: syslog::Tls) {
+        self.syslog.renew(self.reloads.config.syslog.as_ref(), tls, self.server.services(), u64::MAX);
+    }
+
+    /// Takes the log server of a later configuration, and its table of services.
+    pub(super) fn renew_syslog(&mut self, settings: Option<&Settings>, tls: syslog::Tls, replaced: u64) {
+        self.syslog.renew(settings, tls, self.server.services(), replaced);
+    }
+
+    /// Waits until the output of the services is in its files, and sent to the log server, up to a limit each.
     pub(super) fn flush_output(&mut self) {
         self.copy_output();
+        let (processes, services, now) = (self.system.processes(), self.server.services(), self.clock.now());
+        self.syslog.flush(&Lines { processes, services, now }, &self.clock);
         if let Some(files) = &self.output_files {
             files.flush();
         }
@@ -293,6 +311,11 @@ impl Core {
         self.finish_step(now);
         let is_releasing = self.server.release_idle();
         let is_copied = self.copy_output();
+        let (processes, services) = (self.system.processes(), self.server.services());
+        self.syslog.note_own(&Lines { processes, services, now }, &self.clock);
+        if let Some([text, notice]) = self.syslog.take_report() {
+            self.server.set_syslog(text, notice);
+        }
         // A server that does not get here sends no heartbeat, and is restarted.
         self.sd_notify.handle_timeout(now);
         let counters = self.counter_log.update(self.server.counters(), now);
@@ -426,6 +449,21 @@ pub(super) async fn upkeep(core: Rc<RefCell<Core>>, timer: Rc<Timer>) {
     }
 }
 
+/// Sends to the log server.
+pub(super) async fn syslog(core: Rc<RefCell<Core>>) {
+    std::future::poll_fn(|context| {
+        let core = &mut *core.borrow_mut();
+        let now = core.now();
+        let lines = Lines { processes: core.system.processes(), services: core.server.services(), now };
+        if core.syslog.poll(context, &lines, &core.clock) {
+            // The upkeep reports it.
+            core.finish_step(now);
+        }
+        Poll::<()>::Pending
+    })
+    .await
+}
+
 /// Passes the results of the password thread to the server.
 pub(super) async fn passwords(core: Rc<RefCell<Core>>, worker: Rc<PasswordWorker>) {
     while let Some(PasswordResult { ticket, ok, made }) = worker.result().await {
@@ -554,6 +592,8 @@ pub(super) async fn outputs(core: Rc<RefCell<Core>>, processes: Rc<Processes>) {
                 // The upkeep copies the rest.
                 core.finish_step(now);
             }
+            let lines = Lines { processes: &processes, services: core.server.services(), now };
+            core.syslog.note(service.index(), &lines, &core.clock);
             if core.server.is_followed(service) {
                 core.server.handle_output(service, now, &mut core.system);
                 core.finish_step(now);

@@ -78,6 +78,7 @@ fn server(config: &Config) -> usize {
     let files = [&config.log_files, &config.audit_files];
     let log = files.iter().filter(|files| !files.file.is_empty()).count();
     // A connection is accepted on each of two sockets before it has a slot.
+    let log = log + usize::from(config.syslog.is_some());
     let mut server = FIXED + config.slots + OVERFLOW_SLOTS + 2 + SERVICE_COMMAND_RUNS + log;
     server += config.services.conditions().len() + config.services.checks().count();
     for (_, spec) in config.services.iter() {

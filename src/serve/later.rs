@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::certificate::InUse;
-use super::{ReloadFiles, certificate, first_user, own_files};
+use super::{ReloadFiles, certificate, first_user, own_files, syslog};
 use crate::config::{self, Config, ConfigOrigin, References, Source};
 use crate::keeper::Force;
 use crate::limits::{BOARD_FILE, CONFIG_BYTES};
@@ -20,6 +20,8 @@ pub(super) struct Later {
     pub(super) config_origin: ConfigOrigin,
     /// Certificate and key, unless those in use stay.
     pub(super) tls: Option<InUse>,
+    /// TLS with the log server.
+    pub(super) syslog_tls: syslog::Tls,
     /// Text of all files for the keeper, in memory.
     pub(super) document: File,
     /// The same, for the last good copy and for a trial.
@@ -91,6 +93,8 @@ impl Later {
         if config.users.is_empty() {
             config.users = first_user::stored(state_dir)?;
         }
+        let syslog_tls =
+            syslog::tls(config.syslog.as_ref(), &certificate::here).map_err(|error| error.to_string())?;
         let document = memory_file::create("configuration", &text)
             .map_err(|error| format!("cannot keep it in memory: {error}"))?;
         let (force, beside, is_file_wrong, author) = (Force::Reload, None, false, None);
@@ -98,6 +102,7 @@ impl Later {
             config,
             config_origin,
             tls,
+            syslog_tls,
             document,
             text,
             force,

@@ -19,6 +19,7 @@
 //! | `descriptors` | their number, and how many connections it leaves |
 //! | `later`, `reload`, `reloads` | the configuration file, read again; on a thread; and put in force |
 //! | `change`, `trial` | the same of another text by an administrator, until he confirms it |
+//! | `syslog` | sockets of the log server |
 //! | `shutdown` | restart and power-off of the board, which the keeper executes |
 
 mod certificate;
@@ -41,6 +42,7 @@ mod reloads;
 mod renewal;
 mod shutdown;
 mod state;
+mod syslog;
 mod system;
 mod trial;
 
@@ -66,6 +68,8 @@ use self::renewal::Renewal;
 use self::shutdown::Shutdown;
 pub use self::shutdown::end_board;
 use self::state::{State, unread};
+pub(crate) use self::syslog::SYSLOG_BYTES;
+use self::syslog::Syslog;
 use self::system::System;
 use crate::api::{Api, Board};
 use crate::config::{Config, LogFiles};
@@ -90,7 +94,7 @@ use crate::ws::CLOSE_TIMEOUT;
 use crate::{info, limits, warning};
 
 /// Tasks besides connections and processes. Each has its line in [`serve`].
-const OTHER_TASKS: usize = 10;
+const OTHER_TASKS: usize = 11;
 /// Time after the first signal in which another one is the same.
 const REPEAT_TIME: Duration = Duration::from_secs(1);
 
@@ -296,6 +300,8 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         Some(InUse { config, dates, .. }) => (Some(Rc::new(TlsConfig::new(config))), dates),
         None => (None, [].into()),
     };
+    let syslog_tls =
+        syslog::tls(config.syslog.as_ref(), &certificate::here).map_err(StartError::of_the_file)?;
     let run_dir = socket.as_deref().and_then(Path::parent);
     let mut users = first_user::users(std::mem::take(&mut config.users), run_dir, &mut state)?;
     users.set_owner(&first_user::user_name(owner));
@@ -372,6 +378,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         system,
         clock,
         output_files,
+        Syslog::new(Timer::new().map_err(no_reactor)?),
         Rc::clone(&connections),
         Rc::clone(&sd_notify),
         Rc::clone(&upkeep),
@@ -381,6 +388,8 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         Renewal::new(addresses, certificate),
     );
     let core = Rc::new(RefCell::new(core));
+    core.borrow_mut().start_syslog(syslog_tls);
+
     let gone = Rc::new(Notify::default());
     let mut tasks = Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
     processes.spawn_tasks(&mut tasks).map_err(no_reactor)?;
@@ -392,6 +401,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         .and_then(|()| tasks.spawn(core::events(Rc::clone(&core), Rc::clone(&processes), Rc::clone(&gone))))
         .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
         .and_then(|()| tasks.spawn(core::conditions(Rc::clone(&core), conditions)))
+        .and_then(|()| tasks.spawn(core::syslog(Rc::clone(&core))))
         .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
         .and_then(|()| tasks.spawn(core::stored_logs(Rc::clone(&core), log_reader)))
         .and_then(|()| tasks.spawn(reloads::run(Rc::clone(&core), Rc::clone(&reloader))))

@@ -95,6 +95,9 @@ impl OwnFiles {
             let named = [Some(certificate), Some(key), client_ca.as_ref()].into_iter().flatten();
             files.extend(named.map(|name| (resolve(&dir.join(name.as_str())), "a file of the certificate")));
         }
+        let ca = config.syslog.as_ref().map(|settings| settings.authority.as_str());
+        let ca = ca.filter(|ca| !ca.is_empty());
+        files.extend(ca.map(|ca| (resolve(Path::new(ca)), "the authority of the log server")));
         let drop_ins = resolve(&file.with_extension("d")).join("x");
         files.push((path, CONFIG));
         let dir = resolve(&dir.join("x"));

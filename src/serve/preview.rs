@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::expiry::Dates;
-use super::{StartError, certificate, first_user, no_socket, no_socket_directory, own_files, state};
-use crate::config::{Config, Listen};
+use super::{StartError, certificate, first_user, no_socket, no_socket_directory, own_files, state, syslog};
+use crate::config::Config;
 use crate::net::Listener;
 use crate::sys::{Clock, file, state_lock};
 
@@ -40,23 +40,25 @@ pub fn check_start(config: &Config, file: &Path, state_dir: &Path, socket: Optio
         check_state(config, state_dir, server),
         socket.and_then(check_socket).map(Finding::Error),
     ];
-    let files = check_files(&config.listen, state_dir, &certificate::here);
+    let files = check_files(config, state_dir, &certificate::here);
     findings.into_iter().flatten().chain(files).collect()
 }
 
-/// Checks the certificate, the key and the authority of the clients that a configuration file names. `locate` returns the
-/// path on this machine of such a file.
+/// Checks the certificate, the key and the authorities of the clients and of the log server that a configuration file names.
+/// `locate` returns the path on this machine of such a file.
 pub fn check_files(
-    listen: &Listen,
+    config: &Config,
     state_dir: &Path,
     locate: &dyn Fn(&Path) -> io::Result<PathBuf>,
 ) -> Vec<Finding> {
-    match certificate::check(listen, state_dir, locate) {
+    let mut findings: Vec<Finding> = match certificate::check(&config.listen, state_dir, locate) {
         Ok((problems, names)) => {
             problems.into_iter().map(Finding::Warning).chain(names.map(Finding::Note)).collect()
         }
         Err(error) => vec![Finding::Error(error)],
-    }
+    };
+    findings.extend(syslog::tls(config.syslog.as_ref(), locate).err().map(Finding::Error));
+    findings
 }
 
 /// Checks that the server can listen. `server` is the process of one that runs with the same state.

@@ -252,6 +252,7 @@ impl Core {
             error!("cannot start a thread for a condition of a service: {}", Reason::from(&error));
         }
         self.renew_output_files(replaced);
+        self.renew_syslog(later.config.syslog.as_ref(), later.syslog_tls.clone(), replaced);
         info!(
             "reloaded: {} services added, {} changed, {} removed",
             added.len(),

@@ -84,7 +84,7 @@ pub use id::{CheckId, ServiceId};
 pub use inherited::{Ended, Inherited, InheritedProcess, Memo, Requirement};
 pub use kind::{READY_DESCRIPTORS, ReadyCheck, ServiceKind};
 pub use notice::{Notice, StatusText};
-pub use output_file::OutputFile;
+pub use output_file::{OutputFile, Sent};
 pub use program::Program;
 pub use restart::{BackOff, RestartPolicy};
 pub use schedule::{NextRun, Schedule, TimeOfDay, minute_of_day};

@@ -1,4 +1,4 @@
-//! Files that keep the output of a service.
+//! Places of the output of a service beside the memory: files that keep it, and a log server.
 
 use heapless::String;
 
@@ -15,4 +15,15 @@ pub struct OutputFile {
     pub count: usize,
     /// Most bytes of one day; 0: any. What exceeds them is left out.
     pub day_bytes: u64,
+}
+
+/// True for output that goes to the log server. A reload changes it while the service runs: two services that differ in it
+/// alone are the same.
+#[derive(Clone, Copy, Debug, Eq)]
+pub struct Sent(pub bool);
+
+impl PartialEq for Sent {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }

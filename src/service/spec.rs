@@ -11,7 +11,7 @@ use super::string_array::{Arguments, Name, Variables};
 use super::{
     Attributes, BoardEnd, CapacityError, CommandAction, Conditions, Exit, LastExit, NamedCommand, OutputFile,
     PreStartFailure, Program, ReadyCheck, RestartPolicy, SERVICE_READY_TIMEOUT, STOP_TIMEOUT, SUCCESS_CODES,
-    Schedule, ServiceKind, Signal, SpawnError,
+    Schedule, Sent, ServiceKind, Signal, SpawnError,
 };
 use crate::limits;
 
@@ -80,6 +80,8 @@ pub struct Spec {
     pub commands: Vec<NamedCommand, { limits::SERVICE_COMMANDS }>,
     /// Files that keep its output; `None`: none do.
     pub output: Option<OutputFile>,
+    /// Its output goes to the log server, if there is one.
+    pub is_sent: Sent,
     /// HTML that `getwebgui` returns.
     pub webgui: Option<String<{ limits::WEBGUI_BYTES }>>,
 }
@@ -120,6 +122,7 @@ impl Default for Spec {
             stop_timeout: STOP_TIMEOUT,
             commands: Vec::new(),
             output: None,
+            is_sent: Sent(true),
             webgui: None,
         }
     }

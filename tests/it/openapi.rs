@@ -47,7 +47,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Any", "[key: string]: unknown"),
     ("Board", "board: string, version: string, build: string, slot: string, slotState?: string, \
         slotMissing?: string, deviceFile: string, complaint: string, notice: string, certificate: string, certificateNames: string, \
-        token: string, sandbox: string, uptime: integer, connections: integer, slots: integer, sessions: integer, sessionSlots: integer, \
+        token: string, sandbox: string, logServer?: string, uptime: integer, connections: integer, slots: integer, sessions: integer, sessionSlots: integer, \
         memory: integer, memoryAvailable: integer, memoryTotal: integer, checks?: [Check]"),
     ("Records", "board: string, build: string, form: string, level: string, file?: integer, wall: integer, \
         mono: integer, from: integer, next: integer, records: string"),

@@ -1,7 +1,9 @@
-//! Calls allocate nothing in the server.
+//! Neither calls nor messages to a log server allocate in the server.
 
-use crate::support::device::ADMIN;
+use crate::support::device::{ADMIN, shell};
+use crate::support::log_server::LogServer;
 use crate::support::server::Allocations;
+use crate::support::wait::until;
 use crate::support::ws::{Frame, TEXT, frame, request};
 use crate::support::{Device, Server};
 
@@ -63,4 +65,20 @@ fn nothing_is_allocated_in_100_000_calls_in_plain_text() {
 #[test]
 fn nothing_is_allocated_in_100_000_calls_over_tls() {
     nothing_is_taken(&Device::new());
+}
+
+#[test]
+fn messages_to_a_log_server_allocate_nothing() {
+    let logs = LogServer::udp(([127, 0, 0, 1], 0).into());
+    let script = "while :; do printf '1\\n2\\n3\\n4\\n5\\n6\\n7\\n8\\n'; sleep 0.02; done";
+    let tables = format!("[syslog]\naddress = \"udp://{}\"\n", logs.address);
+    let device = Device::plain().with(&(tables + &shell("ticker", script, "autostart = true")));
+    let mut server = Server::start_counting(&device);
+    let mut until_more = |count: usize| {
+        let before = logs.texts("ticker").len();
+        until("lines come", || logs.texts("ticker").len() >= before + count);
+        server.allocations()
+    };
+    let [before, after] = [until_more(100), until_more(1000)];
+    assert!(after.total - before.total < 10, "{before:?} {after:?}");
 }

@@ -67,6 +67,7 @@ mod spinning;
 mod stack;
 mod stopping;
 mod supervision;
+mod syslog;
 mod tls;
 mod tls_by_hand;
 mod trial;

@@ -1,4 +1,4 @@
-//! Keys of `[[service]]` about the files of its output: one row a key.
+//! Keys of `[[service]]` about its output: one row a key.
 
 use crate::config::checks::is_absolute_path;
 use crate::config::key::Default::{Integer, Unset};
@@ -38,4 +38,13 @@ pub(super) const DAY_BYTES: Key = Key::new(
     "Most bytes that are written in 24 h, because flash wears out; 0: any number. What exceeds them is left out, \
      and counted.",
 )
+.reload();
+
+pub(super) const SYSLOG: Key = Key::new(
+    "syslog",
+    Kind::Boolean,
+    Unset("`services` of `[syslog]`"),
+    "Sends its output to the log server. A change of it does not restart the service.",
+)
+.example("true")
 .reload();

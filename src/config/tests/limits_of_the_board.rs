@@ -20,6 +20,7 @@ use crate::session::{
     LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME, LOCKOUT_TIME_MAX,
 };
 use crate::sntp::NTP_SERVERS;
+use crate::syslog::SYSLOG_NAME_BYTES;
 
 /// A list of `count` strings made by `text`, as TOML.
 fn list(count: usize, text: impl Fn(usize) -> String) -> String {
@@ -78,6 +79,13 @@ fn each_limit_is_met_and_not_passed() {
         |n| format!("[network]\nhostname = '{}'", "a".repeat(n)),
         &format!("hostname: longer than {} bytes", HOST_NAME_BYTES),
     );
+    for key in ["hostname", "server_name"] {
+        assert_limit(
+            SYSLOG_NAME_BYTES,
+            |n| format!("[syslog]\naddress = 'tls://[::1]'\nca = '/c'\n{key} = '{}'", "a".repeat(n)),
+            &format!("{key}: longer than {SYSLOG_NAME_BYTES} bytes"),
+        );
+    }
     assert_limit(
         NAMESERVERS,
         |n| format!("[network]\nnameservers = {}", list(n, |n| format!("192.0.2.{n}"))),

@@ -209,7 +209,12 @@ const MISTAKES: [(&str, &str, &str, &str); 76] = [
         "slots = 2\n",
         "1:1: unknown key 'slots'; it is a key of [limits]",
     ),
-    ("header left out", "[listen]\n", "", "2:1: unknown key 'address'; it is a key of [listen], [network]"),
+    (
+        "header left out",
+        "[listen]\n",
+        "",
+        "2:1: unknown key 'address'; it is a key of [listen], [syslog], [network]",
+    ),
     (
         "header of a service left out after a service",
         "[[service]]\nname = \"app\"",

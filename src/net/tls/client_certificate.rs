@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ring::digest;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ExtendedKeyPurpose, OtherError,
@@ -80,12 +80,9 @@ impl ClientCertVerifier for ClientVerifier {
         if intermediates.len() >= TLS_CLIENT_CERTIFICATES {
             return Err(CertificateError::BadEncoding.into());
         }
-        if let Some(RootCertStore { roots }) = &self.roots {
-            let certificate = EndEntityCert::try_from(end_entity).map_err(refusal)?;
-            let (algorithms, usage) = (self.algorithms.all, KeyUsage::client_auth());
-            certificate
-                .verify_for_usage(algorithms, roots, intermediates, now, usage, None, None)
-                .map_err(refusal)?;
+        if let Some(roots) = &self.roots {
+            let usage = KeyUsage::client_auth();
+            verify_chain(end_entity, intermediates, roots, now, usage, self.algorithms, None)?;
         }
         Ok(ClientCertVerified::assertion())
     }
@@ -113,6 +110,25 @@ impl ClientCertVerifier for ClientVerifier {
     }
 }
 
+/// Verifies that a certificate is of an authority, and has a name if one is given.
+#[inline(never)]
+pub(super) fn verify_chain(
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    roots: &RootCertStore,
+    now: UnixTime,
+    usage: KeyUsage,
+    algorithms: WebPkiSupportedAlgorithms,
+    name: Option<&ServerName<'_>>,
+) -> Result<(), Error> {
+    let verify = || {
+        let certificate = EndEntityCert::try_from(end_entity)?;
+        certificate.verify_for_usage(algorithms.all, &roots.roots, intermediates, now, usage, None, None)?;
+        name.map_or(Ok(()), |name| certificate.verify_is_valid_for_subject_name(name))
+    };
+    verify().map_err(refusal)
+}
+
 /// Error of rustls, which has an alert for each.
 fn refusal(error: webpki::Error) -> Error {
     use webpki::Error as Why;
@@ -124,6 +140,7 @@ fn refusal(error: webpki::Error) -> Error {
         Why::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
         Why::InvalidCertValidity => CertificateError::Expired,
         Why::UnknownIssuer => CertificateError::UnknownIssuer,
+        Why::CertNotValidForName(_) => CertificateError::NotValidForName,
         Why::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         Why::RequiredEkuNotFoundContext(context) => CertificateError::InvalidPurposeContext {
             required: ExtendedKeyPurpose::ClientAuth,

@@ -6,6 +6,7 @@
 //! remains of a connection after its end, and nothing in it can be replayed.
 
 mod buffers;
+mod client;
 mod client_certificate;
 mod failure;
 mod handshake;
@@ -31,6 +32,7 @@ use self::client_certificate::ClientVerifier;
 use crate::wall_clock::TlsClock;
 
 pub use buffers::Buffers;
+pub use client::{Client, Trust, client_config, refusal_text};
 pub use failure::TlsFailure;
 pub use names::Names;
 pub use self_signed::{SelfSigned, is_self_made};
@@ -67,6 +69,9 @@ crate::limits::limits! {
     /// Early data of a client, which are not accepted: its sealed records are skipped (RFC 8446, 4.2.10).
     TLS_EARLY_DATA_BYTES: u32 = 32 * 1024, exceeded "the connection ends with an alert",
         tests ["early_data_are_skipped_up_to_their_limit_and_not_more"];
+    /// Data of a client that are sealed and not written yet; a client seals the next ones after these.
+    TLS_CLIENT_QUEUE_BYTES: usize = 4096, exceeded "the connection has failed",
+        tests ["client_seals_up_to_its_limit"];
     /// Consecutive TLS records without data: empty ones, key updates, warnings.
     TLS_IDLE_RECORDS: u8 = 32, exceeded "the connection ends with an alert",
         tests ["records_without_data_meet_their_limit_and_not_more"];
@@ -80,6 +85,10 @@ pub const TLS_CLIENT_CHAIN_BYTES: usize =
 /// Further heap of rustls where clients need a certificate of an authority: the messages of both sides, in a vector that
 /// doubles, and the certificates.
 pub const TLS_CLIENT_HEAP_BYTES: usize = 2 * (2 * TLS_HANDSHAKE_BYTES + TLS_SEND_BYTES) + TLS_HANDSHAKE_BYTES;
+/// Worst-case heap of the client's connection: two records received and one sent, the messages of a handshake in a vector that
+/// doubles, and the certificates of the server.
+pub const TLS_CLIENT_BYTES: usize =
+    2 * TLS_RECORD_BYTES + 2 * TLS_CLIENT_QUEUE_BYTES + 2 * u16::MAX as usize + TLS_HANDSHAKE_BYTES;
 /// Heap of rustls while it reads a message of a handshake and answers it, of one connection at a time.
 /// Worst are names of one letter: two bytes sent, a vector of three words and a block of four held.
 pub const TLS_PARSE_BYTES: usize = TLS_HANDSHAKE_BYTES / 2 * 7 * size_of::<usize>();

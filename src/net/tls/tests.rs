@@ -1,6 +1,7 @@
 //! The session against rustls's client, and against one that knows its keys and keeps to nothing.
 
 mod by_hand;
+mod client;
 mod client_key;
 mod handshake;
 mod hostile;

@@ -11,6 +11,7 @@ pub(crate) mod generated;
 pub(crate) mod guest;
 pub(crate) mod hanging_mount;
 pub(crate) mod http;
+pub(crate) mod log_server;
 pub(crate) mod machine;
 pub(crate) mod memory;
 pub(crate) mod namespaces;
