@@ -100,4 +100,12 @@ mod tests {
         assert!(Condition::from_text(&path).is_some() && path.len() == CONDITION_BYTES);
         assert_eq!(Condition::from_text(&(path + "a")), None);
     }
+
+    #[test]
+    fn arrays_have_room_for_the_longest_conditions() {
+        let longest = "x".repeat(CONDITION_BYTES);
+        let (mut conditions, mut all) = (Conditions::new(), AllConditions::new());
+        (0..SERVICE_CONDITIONS).for_each(|_| conditions.push(&longest).unwrap());
+        (0..CONDITIONS).for_each(|_| all.push(&longest).unwrap());
+    }
 }

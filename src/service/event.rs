@@ -257,4 +257,56 @@ mod tests {
         events.retain(|service| service != id(0));
         assert_eq!(shown(&events, 0), []);
     }
+
+    #[test]
+    fn value_that_gets_its_time_anew_has_its_changes_still() {
+        let mut events = Events::default();
+        say(&mut events, 0, "door=open", 0).unwrap();
+        for now in [1, 2] {
+            events.say(id(0), StatusText::new("door=closed"), Some(at(5)), at(now)).unwrap();
+        }
+        assert_eq!(shown(&events, 0), [("door=closed", 1, 2)]);
+    }
+
+    #[test]
+    fn event_that_cannot_be_passed_on_is_the_next_one() {
+        let mut events = Events::default();
+        let sent = |events: &mut Events, room: usize| {
+            let mut sent = std::vec::Vec::new();
+            events.send(|event| {
+                sent.push(event.key().to_owned());
+                sent.len() <= room
+            });
+            sent
+        };
+        assert!(!events.is_unsent());
+        ["a=1", "b=1", "c=1"].iter().for_each(|text| say(&mut events, 0, text, 0).unwrap());
+        assert_eq!(sent(&mut events, 1), ["a", "b"], "b is refused");
+        assert!(events.is_unsent());
+        assert_eq!(sent(&mut events, 2), ["b", "c"]);
+        assert!(!events.is_unsent());
+    }
+
+    #[test]
+    fn stored_event_takes_the_place_of_its_key_in_its_service() {
+        let mut events = Events::default();
+        let mut store = |service, text| {
+            let (service, text) = (id(service), StatusText::new(text));
+            let event = Event { service, text, at: at(1), until: None, changes: 1, is_sent: true };
+            let result = events.store(event);
+            let texts =
+                |service| shown(&events, service).iter().map(|row| row.0).collect::<std::vec::Vec<_>>();
+            (result, [0, 1].map(|service| texts(service).join(" ")).join("; "))
+        };
+        for (service, text, stored) in [
+            (0, "door=open", "door=open; "),
+            (0, "lamp=on", "door=open lamp=on; "),
+            (1, "door=open", "door=open lamp=on; door=open"),
+            (0, "lamp=off", "door=open lamp=off; door=open"),
+            (0, "door=", "lamp=off; door=open"),
+        ] {
+            assert_eq!(store(service, text), (Ok(()), stored.to_owned()));
+        }
+        assert_eq!(store(0, "door").0, Err(Refused));
+    }
 }

@@ -214,6 +214,28 @@ mod tests {
         assert_eq!(LastExit::from(killed).to_string(), "signal 9 (out of memory)");
         let error = SpawnError::new(SpawnStage::Program, 2);
         assert_eq!(LastExit::Spawn(error).to_string(), "cannot start: No such file or directory (errno 2)");
+        let required = |is_down| LastExit::Required { index: 0, is_down }.to_string();
+        assert_eq!(required(true), "a required service does not run");
+        assert_eq!(required(false), "a required service is not ready");
+        let failures = [
+            PreStartFailure::Exit(Exit::Code(1)),
+            PreStartFailure::Spawn(error),
+            PreStartFailure::Overran(5),
+        ];
+        let texts = failures.map(|failure| LastExit::PreStart(failure).to_string());
+        assert_eq!(texts[0], "pre_start: exit 1");
+        assert_eq!(texts[1], "pre_start: cannot start: No such file or directory (errno 2)");
+        assert_eq!(texts[2], "pre_start: ran longer than 5 s");
+    }
+
+    #[test]
+    fn reasons_of_an_end_are_words() {
+        use EndReason::*;
+        let check = CheckId::from_index(0).unwrap();
+        let reasons = [Exited, Stopped, Killed, Watchdog, MaxRuntime, Unhealthy(check), SpawnFailed];
+        let words = reasons.map(EndReason::word);
+        assert_eq!(words[..4], ["exited", "stopped", "killed", "watchdog"]);
+        assert_eq!(words[4..], ["max runtime", "unhealthy", "spawn failed"]);
     }
 
     #[test]

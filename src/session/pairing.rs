@@ -237,6 +237,26 @@ mod tests {
     }
 
     #[test]
+    fn client_that_asks_too_early_is_noted_for_the_time_of_a_window() {
+        let (mut pairing, now) = (Pairing::default(), Duration::from_secs(5));
+        assert!(!pairing.has_early(now));
+        pairing.handle_early(now);
+        let end = now + PAIRING_TIME;
+        assert!(pairing.has_early(now) && pairing.has_early(end - Duration::from_nanos(1)));
+        assert!(!pairing.has_early(end));
+    }
+
+    #[test]
+    fn window_is_for_any_key_or_for_the_one_that_begins_so() {
+        let mut pairing = Pairing::default();
+        let now = Duration::from_secs(5);
+        pairing.open(UserId::LOCAL_OWNER, String::new(), now);
+        assert!(pairing.is_for(&key(1)) && pairing.is_for(&key(2)));
+        pairing.open(UserId::LOCAL_OWNER, String::try_from(key(1).public_id().as_str()).unwrap(), now);
+        assert!(pairing.is_for(&key(1)) && !pairing.is_for(&key(2)));
+    }
+
+    #[test]
     fn keys_up_to_their_limit() {
         let mut pairing = Pairing::default();
         for number in 0..PAIRED_KEYS as u8 {

@@ -221,6 +221,18 @@ mod tests {
     }
 
     #[test]
+    fn errors_of_a_stored_password_tell_what_is_expected() {
+        for (error, words) in [
+            (PasswordHashError::Form, "expected \"$pbkdf2-sha256$i=ROUNDS$SALT$HASH\""),
+            (PasswordHashError::Rounds, "rounds must be 1 to 10000000"),
+            (PasswordHashError::Salt, "the salt must be 16 bytes in base64 without padding"),
+            (PasswordHashError::Hash, "the hash must be 32 bytes in base64 without padding"),
+        ] {
+            assert_eq!(error.to_string(), words);
+        }
+    }
+
+    #[test]
     fn rounds_up_to_the_limit_are_accepted() {
         assert!(PasswordHash::new(1, [0; 16], [0; 32]).is_ok());
         assert!(PasswordHash::new(PASSWORD_ROUNDS_MAX, [0; 16], [0; 32]).is_ok());

@@ -248,6 +248,7 @@ mod tests {
         assert_eq!(user_of(&mut tokens, "second"), Some(b));
         assert_eq!(tokens.find("8ed9"), None);
         assert_eq!(tokens.find(""), None);
+        assert!(tokens.iter().map(|token| token.user).eq([a, b]), "in the order of the file");
     }
 
     #[test]
@@ -263,7 +264,8 @@ mod tests {
             assert_eq!(tokens.find("first "), None);
             assert_eq!(user_of(&mut tokens, "second"), Some(b));
         }
-        assert!(!format!("{tokens:?}").contains("second"), "a token must not be shown");
+        let shown = format!("{:?}", tokens.last);
+        assert_eq!(shown, "Some(CachedToken { id: TokenId(1), .. })", "a token must not be shown");
     }
 
     #[test]

@@ -205,6 +205,12 @@ mod tests {
     }
 
     #[test]
+    fn states_are_words() {
+        use CheckState::*;
+        assert_eq!([Unchecked, Healthy, Failing].map(CheckState::word), ["unchecked", "healthy", "failing"]);
+    }
+
+    #[test]
     fn urls_have_a_numeric_address_a_port_and_a_path() {
         for (text, address, path) in [
             ("http://127.0.0.1:8080/health", "127.0.0.1:8080", "/health"),

@@ -218,6 +218,8 @@ mod tests {
         let mut record = after(&[REFUSED, REFUSED]);
         record.reset();
         assert_eq!((state(&record), record.due()), ((CheckState::Unchecked, 0, false), None));
+        // Its number is another one than those before, whose results may still come.
+        assert_eq!(record.begin(at(0)), 3);
     }
 
     #[test]

@@ -116,14 +116,19 @@ fn finished_service_differs_from_one_that_never_ran() {
 }
 
 #[test]
-fn newest_changes_remain_in_a_full_queue() {
-    let mut supervisor = one_in(Started, RestartPolicy::Never);
-    for _ in 0..CHANGES {
-        command(&mut supervisor, Verb::Pause, at(0));
-        command(&mut supervisor, Verb::Start, at(0));
+fn newest_change_of_each_service_remains_in_a_full_queue() {
+    let mut supervisor = supervisor(&[("a", RestartPolicy::Never, &[]), ("b", RestartPolicy::Never, &[])]);
+    for index in [1, 0] {
+        supervisor.handle_command(id(index), Verb::Start, at(0)).unwrap();
+        supervisor.handle_spawned(id(index), Ok(1), at(0));
+    }
+    let mut verbs = [Verb::Pause, Verb::Start].into_iter().cycle();
+    while supervisor.changes.len() < CHANGES {
+        command(&mut supervisor, verbs.next().unwrap(), at(0));
         actions(&mut supervisor);
     }
-    let kept = changes(&mut supervisor);
-    assert!(kept.len() <= CHANGES);
-    assert_eq!(kept.last(), Some(&(Started, 1)));
+    command(&mut supervisor, Verb::Pause, at(0));
+    let kept = core::iter::from_fn(|| supervisor.poll_change());
+    let kept: List<_> = kept.map(|change| (change.service, change.state)).collect();
+    assert_eq!(kept, [(id(1), Started), (id(0), Started), (id(0), Paused)]);
 }
