@@ -197,11 +197,8 @@ impl Supervisor {
             (_, Ok(exit)) => {
                 entry.needs_finish = true;
                 entry.pid = ENDED_PID;
-                entry.phase = match program {
-                    _ if was_ended_by_server(memo) => Phase::Stopping,
-                    Program::PreStart => Phase::Preparing,
-                    _ => Phase::Started,
-                };
+                // Of `pre_start`, too: what follows is the same, and it begins now.
+                entry.phase = if was_ended_by_server(memo) { Phase::Stopping } else { Phase::Started };
                 self.handle_event(service, ProcessEvent::Exited { exit, is_gone: true }, now);
             }
             (_, Err(error)) => {

@@ -1,7 +1,10 @@
 //! A server that ends in the middle of a stop: the next one finishes it as the first one would have.
 
 use super::*;
-use crate::service::{Ended, Inherited, InheritedProcess, Memo, REBOOT_UPTIME};
+use crate::service::{
+    Check, CheckId, CheckKind, Ended, Endpoint, Inherited, InheritedProcess, Memo, REBOOT_UPTIME,
+    STOP_TIMEOUT,
+};
 
 /// Memo that the first server has stored of its one service.
 fn memo(first: &mut Supervisor) -> Memo {
@@ -149,4 +152,102 @@ fn service_that_was_only_enabled_is_not_started_by_the_next_server() {
     drain(&mut next);
     next.start_enabled(at(10));
     assert_eq!((state(&next), actions(&mut next)), (Stopped, vec![]));
+}
+
+#[test]
+fn what_an_earlier_keeper_left_is_stopped_before_an_enabled_service_starts() {
+    for is_enabled in [true, false] {
+        let mut next = supervisor(&[("a", RestartPolicy::Never, &[])]);
+        next.set_enabled(id(0), is_enabled);
+        let process = InheritedProcess::Left;
+        let inherited = Inherited { memo: Memo::UNKNOWN, process, program: Program::Main, ended: None };
+        next.inherit(&[(id(0), inherited)], at(10));
+        next.start_enabled(at(10));
+        assert_eq!((actions(&mut next), state(&next)), (stop().to_vec(), Stopping));
+        assert_eq!(next.poll_timeout(), Some(at(10) + STOP_TIMEOUT));
+        next.handle_gone(id(0), at(12));
+        assert_eq!(actions(&mut next), if is_enabled { vec![spawn(0)] } else { vec![] });
+        assert_eq!(
+            (next.ends(id(0)), next.status(id(0), at(12)).restarts),
+            (0, 0),
+            "it was no run of this server"
+        );
+    }
+}
+
+#[test]
+fn start_that_its_server_has_killed_timed_out_and_one_that_failed_before_has_its_own_reason() {
+    for (program, process, error) in [
+        (Program::Main, InheritedProcess::None, SpawnError::TIMEOUT),
+        (Program::Finish, InheritedProcess::Running { pid: 2, started: at(1) }, MISSING),
+    ] {
+        let mut next = supervisor(&[("a", RestartPolicy::Never, &[])]);
+        let memo = Memo { state: Stopping, ..Memo::UNKNOWN };
+        let ended = Some(Ended { program: Program::Main, result: Err(MISSING), ran: at(0) });
+        next.inherit(&[(id(0), Inherited { memo, process, program, ended })], at(10));
+        if program == Program::Finish {
+            exit(&mut next, Exit::Code(0), true, at(11));
+        }
+        let status = next.status(id(0), at(11));
+        assert_eq!((status.state, status.last_exit), (Failed, LastExit::Spawn(error)), "{program:?}");
+    }
+}
+
+/// The check of this number is that of another service in the file that the next server has read.
+#[test]
+fn check_that_is_not_of_the_service_is_not_the_reason_of_its_end() {
+    let check = CheckId::from_index(0).unwrap();
+    for (service, reason) in [(Some(id(0)), EndReason::Unhealthy(check)), (None, EndReason::Stopped)] {
+        let mut next = supervisor(&[("a", RestartPolicy::Never, &[])]);
+        let kind = CheckKind::Connect(Endpoint::tcp("127.0.0.1:80").unwrap());
+        next.table.push_check(Check { service, ..Check::new("web", kind) }).unwrap();
+        let memo = Memo { state: Stopping, fault: Some(EndReason::Unhealthy(check)), ..Memo::UNKNOWN };
+        let inherited = Inherited { memo, process: running(), program: Program::Main, ended: None };
+        next.inherit(&[(id(0), inherited)], at(10));
+        exit(&mut next, Exit::Code(0), true, at(11));
+        assert_eq!(end(&next), (Failed, vec![(reason, "exit 0".to_owned())]));
+    }
+}
+
+#[test]
+fn start_goes_on_after_the_end_of_its_preparation_and_begins_with_the_next_server() {
+    let mut first = one_of(|spec| spec.pre_start = life::program("/bin/prepare"));
+    let memo = memo(&mut first);
+    let ended = Some(Ended { program: Program::PreStart, result: Ok(Exit::Code(0)), ran: at(1) });
+    let mut next = Supervisor::new(first.table.clone());
+    let process = InheritedProcess::None;
+    next.inherit(&[(id(0), Inherited { memo, process, program: Program::PreStart, ended })], at(10));
+    assert_eq!(actions(&mut next), [spawn(0)]);
+    let status = next.status(id(0), at(12));
+    assert_eq!((status.state, status.since), (Starting, at(2)));
+}
+
+#[test]
+fn service_that_has_ended_had_what_it_needs() {
+    let mut next = one_of(|spec| spec.needs.push("path:/x").unwrap());
+    next = Supervisor::new(next.table.clone());
+    let memo = Memo { state: Started, ..Memo::UNKNOWN };
+    let ended = Some(Ended { program: Program::Main, result: Ok(Exit::Code(1)), ran: at(1) });
+    let process = InheritedProcess::None;
+    next.inherit(&[(id(0), Inherited { memo, process, program: Program::Main, ended })], at(10));
+    next.handle_timeout(next.poll_timeout().unwrap());
+    assert_eq!(end(&next), (Failed, vec![(EndReason::Exited, "exit 1".to_owned())]));
+}
+
+#[test]
+fn services_that_run_have_what_they_need_until_it_is_reported() {
+    let mut table = ServiceTable::new();
+    for name in ["a", "b"] {
+        let mut spec = Spec::new(name, &["program"]).unwrap();
+        spec.needs.push("path:/x").unwrap();
+        table.push(spec).unwrap();
+    }
+    let mut next = Supervisor::new(table);
+    let inherited =
+        Inherited { memo: Memo::UNKNOWN, process: running(), program: Program::Main, ended: None };
+    next.inherit(&[0, 1].map(|index| (id(index), inherited)), at(10));
+    next.start_enabled(at(10));
+    assert_eq!((actions(&mut next), state(&next)), (vec![], Started));
+    next.handle_condition(0, false, at(11));
+    assert_eq!((actions(&mut next).len(), state(&next)), (4, Stopping));
 }
