@@ -48,6 +48,36 @@ fn start_waits_for_every_condition() {
 }
 
 #[test]
+fn condition_that_is_reported_again_is_as_it_was() {
+    let mut supervisor = of(&[("a", &["clock", "path:/x"], &[], &[])]);
+    let reports = [(0, true), (0, true), (1, true), (1, false), (1, false), (8, true)];
+    let met = reports.map(|(condition, is_met)| {
+        supervisor.handle_condition(condition, is_met, at(1));
+        supervisor.met()
+    });
+    assert_eq!(met, [1, 1, 3, 1, 1, 1]);
+}
+
+#[test]
+fn condition_before_a_start_may_be_needed_too() {
+    let mut supervisor = of(&[("a", &["clock"], &["clock"], &[])]);
+    assert_eq!((supervisor.condition(0), supervisor.condition(1)), ("clock", "?"));
+    supervisor.handle_timeout(SERVICE_READY_TIMEOUT);
+    let is_late = |supervisor: &Supervisor| supervisor.status(id(0), SERVICE_READY_TIMEOUT).is_late;
+    assert_eq!((awaited(&supervisor, 0), is_late(&supervisor)), (vec!["clock"], true));
+    supervisor.handle_condition(0, true, SERVICE_READY_TIMEOUT);
+    assert_eq!((actions(&mut supervisor), is_late(&supervisor)), (vec![spawn(0)], false));
+}
+
+#[test]
+fn late_service_that_is_not_required_is_not_awaited() {
+    let mut supervisor = of(&[("a", &["clock"], &[], &[]), ("b", &["network"], &[], &["a"])]);
+    assert_eq!(awaited(&supervisor, 1), ["a", "network"]);
+    supervisor.handle_timeout(SERVICE_READY_TIMEOUT);
+    assert_eq!((awaited(&supervisor, 0), awaited(&supervisor, 1)), (vec!["clock"], vec!["network"]));
+}
+
+#[test]
 fn service_stops_without_what_it_needs_and_comes_back_with_it() {
     let mut supervisor = of(&[("a", &[], &["device:/dev/x"], &[])]);
     supervisor.handle_condition(0, true, at(1));
@@ -200,6 +230,19 @@ fn policy_decides_a_period_later_about_a_service_that_has_what_it_needs() {
         supervisor.handle_timeout(at(22));
         assert_eq!(state(&supervisor, 0), expected);
     }
+}
+
+#[test]
+fn one_shot_that_ended_well_and_a_shutdown_wait_for_no_decision() {
+    let supervisor = ended_with(0, |spec| spec.kind = ServiceKind::Oneshot);
+    assert_eq!((state(&supervisor, 0), supervisor.poll_timeout()), (Finished, None));
+    let mut supervisor = one_of(|spec| spec.needs.push("path:/x").unwrap());
+    supervisor.handle_condition(0, true, at(1));
+    run(&mut supervisor, 1, at(1));
+    exit(&mut supervisor, Exit::Code(1), false, at(2));
+    supervisor.shutdown(at(3));
+    supervisor.handle_gone(id(0), at(4));
+    assert_eq!((state(&supervisor, 0), supervisor.poll_timeout()), (Failed, None));
 }
 
 #[test]

@@ -251,3 +251,14 @@ fn services_that_run_have_what_they_need_until_it_is_reported() {
     next.handle_condition(0, false, at(11));
     assert_eq!((actions(&mut next).len(), state(&next)), (4, Stopping));
 }
+
+#[test]
+fn killed_start_of_a_service_that_was_not_wanted_is_not_repeated() {
+    let mut next = supervisor(&[("a", RestartPolicy::Always, &[])]);
+    let memo = Memo { state: Stopped, is_wanted: false, ..Memo::UNKNOWN };
+    let process = InheritedProcess::Aborted;
+    next.inherit(&[(id(0), Inherited { memo, process, program: Program::Main, ended: None })], at(10));
+    next.start_enabled(at(10));
+    next.handle_spawned(id(0), Err(MISSING), at(11));
+    assert_eq!((state(&next), actions(&mut next)), (Stopped, vec![]));
+}
