@@ -249,8 +249,13 @@ impl Server {
     /// Ends the reload of the services. What it starts is executed by [`process_changes`](Self::process_changes). Returns the
     /// mask of the services whose place another one has now, or none. `stored` is the setting of a service, by an earlier
     /// `install` or `uninstall`.
-    pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
-        let replaced = self.api.services.finish_reload(now, stored);
+    pub fn finish_reload(
+        &mut self,
+        now: Duration,
+        unix_s: Option<u64>,
+        stored: &mut dyn FnMut(&str) -> Option<bool>,
+    ) -> u64 {
+        let replaced = self.api.services.finish_reload(now, unix_s, stored);
         self.slots.iter_mut().for_each(|slot| slot.pushes.forget(replaced));
         self.api.operations.forget_services(replaced);
         replaced

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_a_stored_password_tell_what_is_expected() {
+    fn errors_of_a_stored_password_have_its_form() {
         for (error, words) in [
             (PasswordHashError::Form, "expected \"$pbkdf2-sha256$i=ROUNDS$SALT$HASH\""),
             (PasswordHashError::Rounds, "rounds must be 1 to 10000000"),

@@ -128,6 +128,8 @@ fn status_of_an_http_response_decides() {
     status.store(200, Ordering::Relaxed);
     until("it is healthy again", || health(&server, "?level=alive") == good());
     until("both are logged", || server.log().matches("check page: healthy").count() == 2);
+    let log = server.log();
+    assert_eq!(log.matches("warn  service::supervisor::health: check page: failing, ").count(), 1, "{log}");
 }
 
 #[test]

@@ -127,9 +127,15 @@ impl Supervisor {
     }
 
     /// Ends a reload that is due: the later table is in force, and what ran before runs again. Conditions are not met
-    /// until they are reported. `stored` is the setting of a service by an earlier install or uninstall. Returns the mask
-    /// of the services whose place another one has now, or none.
-    pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
+    /// until they are reported. `unix_s` is the time of day of [`set_time_of_day`](Self::set_time_of_day), `stored` the
+    /// setting of a service by an earlier install or uninstall. Returns the mask of the services whose place another one
+    /// has now, or none.
+    pub fn finish_reload(
+        &mut self,
+        now: Duration,
+        unix_s: Option<u64>,
+        stored: &mut dyn FnMut(&str) -> Option<bool>,
+    ) -> u64 {
         let mut replaced = 0;
         let Some(reload) = self.reload.take() else { return replaced };
         let Reload { later, mut leaving, changed, .. } = *reload;
@@ -178,10 +184,9 @@ impl Supervisor {
         if is_overridden && self.actions.push_back(Action::Persist).is_err() {
             internal_error!("a reload ended without room for its actions");
         }
+        self.set_time_of_day(unix_s);
+        self.begin_schedules(now);
         for service in self.order.clone() {
-            if leaving & bit(service) != 0 {
-                self.run_schedule(service, now);
-            }
             if starting & bit(service) != 0 {
                 self.start_required(service, now);
                 if let Err(error) = self.apply(service, Event::Start, now) {

@@ -20,7 +20,7 @@ impl Supervisor {
         self.spec(service).map_or(NextRun::None, |spec| timetable.next_run(&spec.schedule, now))
     }
 
-    /// Looks at every schedule, at the start of the server.
+    /// Looks at every schedule, at the start of the server and after a reload.
     pub(super) fn begin_schedules(&mut self, now: Duration) {
         for service in self.order.clone() {
             self.run_schedule(service, now);

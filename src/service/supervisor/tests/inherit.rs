@@ -170,7 +170,7 @@ fn what_an_earlier_keeper_left_is_stopped_before_an_enabled_service_starts() {
         assert_eq!(
             (next.ends(id(0)), next.status(id(0), at(12)).restarts),
             (0, 0),
-            "it was no run of this server"
+            "it has not run in this server"
         );
     }
 }

@@ -219,7 +219,7 @@ fn reload_ends_pre_start_and_runs_the_later_program() {
     assert!(actions(&mut supervisor).is_empty() && !supervisor.reload_is_due());
     exit(&mut supervisor, Exit::signal(15), true, at(2));
     assert!(supervisor.reload_is_due() && actions(&mut supervisor).is_empty());
-    supervisor.finish_reload(at(2), &mut |_| None);
+    supervisor.finish_reload(at(2), None, &mut |_| None);
     assert_eq!(actions(&mut supervisor), [spawn(0)]);
 }
 

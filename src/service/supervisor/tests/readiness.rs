@@ -180,6 +180,31 @@ fn silence_kills_a_service_with_a_watchdog() {
 }
 
 #[test]
+fn watchdog_is_reset_by_no_other_report_and_begins_with_readiness() {
+    let mut supervisor = unready(notify);
+    supervisor.handle_notice(id(0), ALIVE, at(1));
+    supervisor.handle_timeout(at(20));
+    assert_eq!(actions(&mut supervisor), [], "before it is ready");
+    supervisor.handle_notice(id(0), Notice::READY, at(20));
+    let text = Notice { text: Some(StatusText::new("busy")), ..Notice::default() };
+    for notice in [Notice::READY, text] {
+        supervisor.handle_notice(id(0), notice, at(24));
+    }
+    supervisor.handle_timeout(at(25));
+    assert_eq!(actions(&mut supervisor), kill());
+}
+
+#[test]
+fn process_that_stops_is_neither_ready_nor_has_another_text() {
+    let mut supervisor = unready(notify);
+    command(&mut supervisor, Verb::Stop, at(1));
+    let text = Notice { text: Some(StatusText::new("late")), ..Notice::READY };
+    supervisor.handle_notice(id(0), text, at(2));
+    supervisor.handle_ready(id(0), at(2));
+    assert_eq!((is_ready(&supervisor), supervisor.status_text(id(0))), (false, ""));
+}
+
+#[test]
 fn watchdog_gets_the_time_in_which_no_report_could_be_read() {
     let mut supervisor = unready(notify);
     supervisor.handle_notice(id(0), Notice::READY, at(6));
