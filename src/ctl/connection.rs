@@ -218,18 +218,7 @@ fn connect_tls(
 ) -> Result<Stream, Failure> {
     let state = &env.state()?.clone();
     let authority = url.authority();
-    let known = match state.get(KNOWN_SERVERS, &authority)? {
-        None => None,
-        Some(text) => Some(parse_fingerprint(&text).ok_or_else(|| {
-            Failure::new(
-                FAILED,
-                format!(
-                    "cannot verify {url}: the line of {authority} in {} is not a fingerprint; remove the line",
-                    state.path_of(KNOWN_SERVERS).display()
-                ),
-            )
-        })?),
-    };
+    let known = known_key(url, state)?;
     let expected = demanded.or(known);
     let pin = Pin::new(expected);
     let unavailable = |error: &dyn std::fmt::Display| {
@@ -268,6 +257,26 @@ fn connect_tls(
         }
     }
     Ok(Stream::Tls(stream))
+}
+
+/// Fingerprint of the server in the file of known servers. Each line of it must have one: a damaged line could be that of
+/// this server, whose key would be new.
+fn known_key(url: &Url, state: &StateDir) -> Result<Option<Fingerprint>, Failure> {
+    let mut known = None;
+    for (host, text) in state.lines(KNOWN_SERVERS)?.iter().filter(|(host, _)| !host.starts_with('#')) {
+        let fingerprint = parse_fingerprint(text).ok_or_else(|| {
+            let file = state.path_of(KNOWN_SERVERS);
+            let file = file.display();
+            let text = format!(
+                "cannot verify {url}: the line of {host} in {file} is not a fingerprint; correct or remove it"
+            );
+            Failure::new(FAILED, text)
+        })?;
+        if *host == url.authority() {
+            known = known.or(Some(fingerprint));
+        }
+    }
+    Ok(known)
 }
 
 /// Asks a person whether a public key is that of the server; without one, it is trusted and noted.

@@ -1,7 +1,7 @@
 //! Files of the user's state directory: lines `KEY VALUE`, kept between runs.
 //!
 //! Only the user may read the directory (0700) and its files (0600). A file is replaced by a rename, so
-//! that a killed command leaves the old one.
+//! that a killed command leaves the old one. A damaged line is an error: what it was about is not known.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::failure::{FAILED, Failure};
+use crate::log::is_harmful;
 
 /// Fingerprints of public keys by `HOST:PORT`; of certificates, in lines of earlier versions.
 pub(super) const KNOWN_SERVERS: &str = "known_servers";
@@ -106,8 +107,21 @@ fn read(path: &Path) -> io::Result<Vec<(String, String)>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    Ok(pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect())
+    let mut pairs = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        if line.is_empty() {
+            continue;
+        }
+        if (value.is_empty() && !key.starts_with('#')) || key.contains(is_harmful) {
+            let text =
+                format!("line {} is damaged: it is not a name with a value; correct or remove it", index + 1);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        pairs.push((key.to_owned(), value.trim().to_owned()));
+    }
+    Ok(pairs)
 }
 
 fn failure(verb: &str, path: &Path, error: &io::Error) -> Failure {
@@ -145,6 +159,33 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&state.path_of(SESSIONS)), 0o600);
         assert_eq!(mode(&directory.path().join("state")), 0o700);
+    }
+
+    #[test]
+    fn damaged_line_is_named_and_stays() {
+        let directory = TestDirectory::new();
+        let state = StateDir::new(directory.path().to_owned());
+        let path = state.path_of(SESSIONS);
+        for damaged in ["nonsense", "\0\0\0", "a:1\0 v", "wss://b:1", "a\u{202E}b v"] {
+            let text = format!("wss://a:1 one\n{damaged}\n");
+            fs::write(&path, &text).unwrap();
+            for failure in [
+                state.get(SESSIONS, "wss://a:1").unwrap_err(),
+                state.set(SESSIONS, "wss://a:1", Some("two")).unwrap_err(),
+            ] {
+                let part = format!("{}: line 2 is damaged", path.display());
+                assert!(
+                    failure.code == FAILED && failure.text.contains(&part),
+                    "{damaged}: {}",
+                    failure.text
+                );
+            }
+            assert_eq!(fs::read_to_string(&path).unwrap(), text, "nothing is lost");
+        }
+        fs::write(&path, "# a comment\n#\n\n  wss://a:1\t one \r\n").unwrap();
+        assert_eq!(state.get(SESSIONS, "wss://a:1"), Ok(Some("one".to_owned())));
+        state.set(SESSIONS, "wss://b:1", Some("two")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "# a comment\n# \nwss://a:1 one\nwss://b:1 two\n");
     }
 
     #[test]

@@ -139,6 +139,39 @@ fn remembered_certificate_becomes_its_key() {
     thread.join().unwrap();
 }
 
+/// The line of this server may be the damaged one: its key would be trusted as that of a new server.
+#[test]
+fn damaged_file_of_known_servers_makes_no_server_new() {
+    let directory = TestDirectory::new();
+    let path = StateDir::new(directory.path().join("state")).path_of(KNOWN_SERVERS);
+    remember(&directory, "elsewhere:1", &"ab".repeat(32));
+    let (authority, thread) = tls_server(vec![tls_config(); 6]);
+    let line = format!("--url wss://{authority} --session S/1 list");
+    let fingerprint = "cd".repeat(32);
+    let (whole, parts) = (format!("{authority} {fingerprint}"), fingerprint.split_at(40));
+    for (damaged, part) in [
+        ("nonsense", "line 2 is damaged"),
+        ("\0\0\0\0", "line 2 is damaged"),
+        (&*authority, "line 2 is damaged"),
+        (&whole.replace(' ', "\0"), "line 2 is damaged"),
+        (&format!("{authority} {}", parts.0), "is not a fingerprint"),
+    ] {
+        let text = format!("elsewhere:1 {}\n{damaged}\n", "ab".repeat(32));
+        fs::write(&path, &text).unwrap();
+        let said = ctl(&directory, &line);
+        assert!(said.code == FAILED && said.err.contains(part), "{damaged:?}: {said:?}");
+        assert!(
+            said.err.contains(&*path.display().to_string()) && said.err.contains("remove it"),
+            "{said:?}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "{damaged:?}");
+    }
+    // Separated by a tab, it is that of this server.
+    fs::write(&path, whole.replace(' ', "\t")).unwrap();
+    assert_eq!(ctl(&directory, &line).code, UNTRUSTED);
+    thread.join().unwrap();
+}
+
 /// A certificate is public: a server that presents it without its key is another one.
 #[test]
 fn certificate_without_its_key() {
