@@ -1,7 +1,7 @@
 //! `friendlet passwd`: prints a `[[user]]` table with the hash of a password.
 
 use std::fmt;
-use std::io::{self, BufRead, Read as _};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::process::ExitCode;
 
 use super::{exit, print};
@@ -65,21 +65,20 @@ pub(super) fn run(user: &str) -> ExitCode {
 }
 
 fn read() -> Result<String, PasswdError> {
-    let mut input = io::stdin().lock();
     if !terminal::is_terminal() {
-        return read_line(&mut input);
+        return read_line(&mut io::stdin().lock());
     }
-    let hidden = HiddenInput::new().map_err(PasswdError::Io)?;
+    let mut hidden = BufReader::new(HiddenInput::new().map_err(PasswdError::Io)?);
     log::print(format_args!("Password: "));
-    let password = read_line(&mut input)?;
+    let password = read_line(&mut hidden)?;
     log::print(format_args!("Again: "));
-    let again = read_line(&mut input);
+    let again = read_line(&mut hidden);
     drop(hidden);
     if again.is_ok_and(|again| again == password) { Ok(password) } else { Err(PasswdError::Differs) }
 }
 
 /// Reads the first line, without its end.
-fn read_line(input: &mut impl BufRead) -> Result<String, PasswdError> {
+fn read_line(input: &mut dyn BufRead) -> Result<String, PasswdError> {
     let mut line = Vec::new();
     // The longest password and the end of its line.
     let limit = PASSWORD_BYTES as u64 + 2;

@@ -1,9 +1,10 @@
 //! Passwords: prompt, and the form in which they are sent.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, Write};
 
 use ring::digest;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use crate::sys::terminal::{self, HiddenInput};
 
 /// Longest line that is read as a password.
 const LINE_BYTES: u64 = 4096;
@@ -20,20 +21,18 @@ pub fn read_password(prompt: &str) -> io::Result<String> {
 /// Reads one line of standard input; on a terminal, after a prompt. A secret is not echoed.
 pub(super) fn read_answer(prompt: &str, is_secret: bool) -> io::Result<String> {
     let input = io::stdin();
-    if !input.is_terminal() {
+    if !terminal::is_terminal() {
         return read_line(&mut input.lock());
     }
+    // The echo ends before anybody types.
+    let hidden = is_secret.then(HiddenInput::new).transpose()?;
     let mut err = io::stderr();
     write!(err, "{prompt}")?;
     err.flush()?;
-    let no_echo = is_secret.then(NoEcho::start).transpose()?;
-    let line = read_line(&mut input.lock());
-    if no_echo.is_some() {
-        drop(no_echo);
-        // The end of the line was not echoed either.
-        writeln!(err)?;
+    match hidden {
+        Some(hidden) => read_line(&mut BufReader::new(hidden)),
+        None => read_line(&mut input.lock()),
     }
-    line
 }
 
 /// Hash of a password as it is sent.
@@ -42,7 +41,7 @@ pub(super) fn hashed(password: &str) -> String {
     format!("HASHED{}", base16ct::lower::encode_string(hash.as_ref()))
 }
 
-fn read_line(input: &mut impl BufRead) -> io::Result<String> {
+fn read_line(input: &mut dyn BufRead) -> io::Result<String> {
     let mut line = String::new();
     if io::Read::take(input, LINE_BYTES).read_line(&mut line)? == 0 {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no line on standard input"));
@@ -54,26 +53,6 @@ fn read_line(input: &mut impl BufRead) -> io::Result<String> {
         }
     }
     Ok(line)
-}
-
-/// Standard input without echo, until dropped.
-struct NoEcho(Termios);
-
-impl NoEcho {
-    fn start() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for NoEcho {
-    fn drop(&mut self) {
-        // A terminal that has hung up has no echo to restore.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
-    }
 }
 
 #[cfg(test)]

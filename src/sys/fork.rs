@@ -225,6 +225,11 @@ pub fn reset_signals() {
     for signal in 1..=SIGNALS {
         set_action(signal, libc::SIG_DFL);
     }
+    unblock_signals();
+}
+
+/// Unblocks all signals: those that are pending take effect.
+pub fn unblock_signals() {
     let none = set_of(&[]);
     // SAFETY: `none` is initialised, and the old mask is not asked for.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, core::ptr::null_mut()) };

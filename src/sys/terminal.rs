@@ -1,13 +1,24 @@
 //! Terminal of a person.
 
-use std::io::{self, IsTerminal as _};
+use core::ffi::c_int;
+use std::io::{self, IsTerminal as _, Read};
 
+use libc::{SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// Disables the echo of typed characters until it is dropped. Without a terminal it does nothing.
+use super::fork::{SignalFd, unblock_signals};
+
+/// Signals that end or stop a program at a terminal.
+const SIGNALS: [c_int; 4] = [SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
+
+/// Standard input, a terminal, without the echo of typed characters until it is dropped. A signal that ends or stops
+/// this process takes effect with the echo restored.
 #[derive(Debug)]
 pub struct HiddenInput {
-    before: Option<Termios>,
+    before: Termios,
+    signals: SignalFd,
 }
 
 impl HiddenInput {
@@ -16,25 +27,50 @@ impl HiddenInput {
     /// # Errors
     /// Error of the terminal.
     pub fn new() -> io::Result<Self> {
-        if !is_terminal() {
-            return Ok(Self { before: None });
-        }
         let before = tcgetattr(io::stdin())?;
-        let mut hidden = before.clone();
-        hidden.local_modes.remove(LocalModes::ECHO);
-        // The end of the line is still echoed, so that the next output starts a new line.
-        hidden.local_modes.insert(LocalModes::ECHONL);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &hidden)?;
-        Ok(Self { before: Some(before) })
+        let signals = hide(&before)?;
+        Ok(Self { before, signals })
+    }
+
+    fn show(&self) {
+        // If this fails, nothing else can restore the echo.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+        unblock_signals();
+    }
+}
+
+/// Blocks the signals and disables the echo.
+fn hide(before: &Termios) -> io::Result<SignalFd> {
+    let signals = SignalFd::new(&SIGNALS)?;
+    let mut hidden = before.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    // The end of the line is still echoed, so that the next output starts a new line.
+    hidden.local_modes.insert(LocalModes::ECHONL);
+    tcsetattr(io::stdin(), OptionalActions::Flush, &hidden)?;
+    Ok(signals)
+}
+
+impl Read for HiddenInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let input = io::stdin();
+        loop {
+            let mut descriptors =
+                [PollFd::new(&self.signals, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
+            retry_on_intr(|| poll(&mut descriptors, None))?;
+            let [signal, _] = descriptors;
+            if signal.revents().is_empty() {
+                return Ok(rustix::io::read(&input, buffer)?);
+            }
+            // It stays pending, and ends or stops this process here. Whoever continues it goes on typing.
+            self.show();
+            self.signals = hide(&self.before)?;
+        }
     }
 }
 
 impl Drop for HiddenInput {
     fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            // If this fails, nothing else can restore the echo.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-        }
+        self.show();
     }
 }
 

@@ -68,6 +68,7 @@ mod stack;
 mod stopping;
 mod supervision;
 mod syslog;
+mod terminal;
 mod tls;
 mod tls_by_hand;
 mod trial;

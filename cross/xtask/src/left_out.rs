@@ -50,6 +50,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::stack::", "its programs are the host's, and nothing of it depends on the processor"),
     (Emulated, "system::proxies::", "its programs are the host's, and nothing of it depends on the processor"),
     (Emulated, "system::clients::", "its programs are the host's, and nothing of it depends on the processor"),
+    (Emulated, "system::terminal::", "its terminal is the host's, and nothing of it depends on the processor"),
     (Emulated, "system::allocations::", "runs an example that is built for the host alone"),
     (Emulated, "system::handshakes::", "runs an example that is built for the host alone"),
     (Emulated, "system::network::", "runs an example that is built for the host alone"),
