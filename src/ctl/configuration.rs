@@ -1,7 +1,7 @@
 //! `configuration`: the configuration file of the server, shown, changed and confirmed.
 
 use std::fs;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ use crate::sys::program::{Command, Surroundings, wait};
 const CONFIGURATION: &str = "board/configuration";
 /// Bytes of a part of a file, in which each may be escaped.
 const PART_BYTES: usize = 8 * 1024;
+/// Longest file that is read, and a byte more; a server accepts less.
+const FILE_BYTES: u64 = 1_000_001;
 /// Pause between two attempts to confirm.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,9 @@ fn read_text(link: &mut Link, sources: &str, is_json: bool, env: &mut Env<'_>) -
         let number = |key| text_of(Raw::parse(&answer)?, key)?.parse::<usize>().ok();
         let page = Raw::parse(&answer).and_then(|page| text_of(page, "Text"));
         let (Some(page), Some(of)) = (page, number("Size")) else { return Err(malformed()) };
+        if of as u64 >= FILE_BYTES {
+            return Err(malformed());
+        }
         if size.replace(of).is_some_and(|size| size != of) {
             return Err(Failure::new(FAILED, "the configuration has changed while it was read; try again"));
         }
@@ -141,8 +146,17 @@ fn continues(draft: &Path, env: &mut Env<'_>) -> Result<bool, Failure> {
 /// Text of a file; `-` is standard input.
 fn read_file(path: &str) -> Result<String, Failure> {
     // By its path, a socket cannot be opened.
-    let text = if path == "-" { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
-    text.map_err(|error| Failure::new(FAILED, format!("cannot read {path}: {error}")))
+    let mut text = String::new();
+    let read = match path {
+        "-" => io::stdin().take(FILE_BYTES).read_to_string(&mut text),
+        _ => fs::File::open(path).and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text)),
+    };
+    let why = match read {
+        Ok(length) if length as u64 == FILE_BYTES => "it is longer than 1 MB".to_owned(),
+        Ok(_) => return Ok(text),
+        Err(error) => error.to_string(),
+    };
+    Err(Failure::new(FAILED, format!("cannot read {path}: {why}")))
 }
 
 /// Prints what another file changes, puts it in force, and confirms it over a new connection.

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -22,6 +22,7 @@ use super::pin::{Fingerprint, OwnCertificate, Pin, Presented, hex, parse_fingerp
 use super::servers::DEVICES;
 use super::state::{KNOWN_SERVERS, StateDir};
 use super::url::Url;
+use crate::sys::file;
 
 /// Time for TCP to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,23 +32,63 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest silence of the server during the handshakes of TLS and WebSocket.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time until a reply, from the connection on: the longest stop of a service, and transmission.
+pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(330);
+/// Longest file of a certificate or key: that of the server.
+const PEM_BYTES: usize = 64 * 1024;
 /// Longest silence of the server during the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A TCP socket whose reads have an end, however slowly the server sends.
+#[derive(Debug)]
+pub(super) struct Socket {
+    tcp: TcpStream,
+    /// Time from which on a read fails.
+    deadline: Option<Instant>,
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.tcp.read(buffer)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}
 
 /// A connected socket.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Plain(TcpStream),
+    Plain(Socket),
     Local(UnixStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
 }
 
 impl Stream {
+    /// Ends reads from this time on. The local server, which only root can replace, has no such end.
+    pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) {
+        match self {
+            Self::Plain(socket) => socket.deadline = deadline,
+            Self::Local(_) => {}
+            Self::Tls(stream) => stream.sock.deadline = deadline,
+        }
+    }
+
     fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
-            Self::Plain(socket) => socket.set_read_timeout(Some(timeout)),
+            Self::Plain(socket) => socket.tcp.set_read_timeout(Some(timeout)),
             Self::Local(socket) => socket.set_read_timeout(Some(timeout)),
-            Self::Tls(stream) => stream.sock.set_read_timeout(Some(timeout)),
+            Self::Tls(stream) => stream.sock.tcp.set_read_timeout(Some(timeout)),
         }
     }
 
@@ -55,9 +96,9 @@ impl Stream {
     /// has gone.
     pub(super) fn wait(&self) -> io::Result<bool> {
         let socket = match self {
-            Self::Plain(socket) => socket.as_fd(),
+            Self::Plain(socket) => socket.tcp.as_fd(),
             Self::Local(socket) => socket.as_fd(),
-            Self::Tls(stream) if stream.conn.wants_read() => stream.sock.as_fd(),
+            Self::Tls(stream) if stream.conn.wants_read() => stream.sock.tcp.as_fd(),
             // Bytes were received that are not read yet.
             Self::Tls(_) => return Ok(false),
         };
@@ -172,7 +213,7 @@ fn connect_local(url: &Url, path: &Path) -> Result<Stream, Failure> {
     })
 }
 
-fn connect_tcp(url: &Url, tls: bool, host: &str, port: u16) -> Result<TcpStream, Failure> {
+fn connect_tcp(url: &Url, tls: bool, host: &str, port: u16) -> Result<Socket, Failure> {
     let unavailable = |why: &dyn std::fmt::Display| {
         Failure::new(
             UNAVAILABLE,
@@ -197,7 +238,8 @@ fn connect_tcp(url: &Url, tls: bool, host: &str, port: u16) -> Result<TcpStream,
                 socket.set_read_timeout(Some(HANDSHAKE_TIMEOUT)).map_err(|error| unavailable(&error))?;
                 socket.set_write_timeout(Some(WRITE_TIMEOUT)).map_err(|error| unavailable(&error))?;
                 socket.set_nodelay(true).map_err(|error| unavailable(&error))?;
-                return Ok(socket);
+                let deadline = Some(Instant::now() + REPLY_TIMEOUT);
+                return Ok(Socket { tcp: socket, deadline });
             }
             Err(error) => last = Some(error),
         }
@@ -211,7 +253,7 @@ fn connect_tcp(url: &Url, tls: bool, host: &str, port: u16) -> Result<TcpStream,
 fn connect_tls(
     url: &Url,
     host: &str,
-    socket: TcpStream,
+    socket: Socket,
     demanded: Option<Fingerprint>,
     certificate: Option<&[String; 2]>,
     env: &mut Env<'_>,
@@ -299,7 +341,8 @@ fn trust(url: &Url, presented: &Presented, state: &StateDir, env: &mut Env<'_>) 
 
 /// Reads the certificate of this client, and its key.
 fn read_certificate([certificate, key]: &[String; 2]) -> Result<OwnCertificate, Failure> {
-    let read = |file: &str| std::fs::read(file).map_err(|error| unusable(file, &error));
+    let read =
+        |file: &str| file::read(Path::new(file), PEM_BYTES).map_err(|error| unusable(file, &error.reason));
     let chain = CertificateDer::pem_slice_iter(&read(certificate)?).collect::<Result<Vec<_>, _>>();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
     let chain = chain.ok_or_else(|| unusable(certificate, &"no certificate (PEM) in it"))?;
@@ -378,7 +421,26 @@ pub(super) fn explain(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+
+    #[test]
+    fn server_that_sends_byte_by_byte_is_left_at_the_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut server = listener.accept().unwrap().0;
+        let mut stream = Stream::Plain(Socket { tcp, deadline: None });
+        let mut byte = [0];
+        for _ in 0..2 {
+            server.write_all(b"more").unwrap();
+            assert_eq!(stream.read(&mut byte).unwrap(), 1);
+        }
+        stream.set_deadline(Some(Instant::now()));
+        assert_eq!(stream.read(&mut byte).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        stream.set_deadline(None);
+        assert_eq!(stream.read(&mut byte).unwrap(), 1);
+    }
 
     #[test]
     fn an_interrupted_call_is_repeated() {

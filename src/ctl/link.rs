@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 
-use super::connection::explain;
+use super::connection::{REPLY_TIMEOUT, explain};
 use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::output::sanitize;
 use super::reply::{no_session, parse_reply};
@@ -15,8 +15,6 @@ use super::values::{LIBRARY, compose, string, text_of};
 use crate::json::{Full, Raw, Writer};
 use crate::ws::CloseCode;
 
-/// Longest wait for a reply: the longest stop of a service, and transmission.
-const CALL_TIMEOUT: Duration = Duration::from_secs(330);
 /// Longest wait for the bind.
 const BIND_TIMEOUT: Duration = Duration::from_secs(20);
 /// Messages received while waiting for a reply and not read yet; the oldest is dropped for one more.
@@ -71,7 +69,7 @@ impl Link {
         self.calls += 1;
         let id = format!("ctl-{}", self.calls);
         self.send(request(&id, path, parameters, &self.session)?)?;
-        let deadline = Instant::now() + CALL_TIMEOUT;
+        let deadline = Instant::now() + REPLY_TIMEOUT;
         loop {
             let text = self.read(Some(deadline))?;
             if let Some(content) = response(&text, &id)? {
@@ -106,8 +104,9 @@ impl Link {
     }
 
     fn read(&mut self, deadline: Option<Instant>) -> Result<String, Failure> {
+        self.socket.stream_mut().set_deadline(deadline);
         loop {
-            // The server's pings end a read often enough to check the deadline.
+            // Messages that were received already are not read.
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Failure::new(UNAVAILABLE, "the server did not reply in time"));
             }
@@ -153,6 +152,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         // Completes the closing handshake, so that the server need not wait for it. Nothing depends on it.
+        self.socket.stream_mut().set_deadline(Some(Instant::now() + BIND_TIMEOUT));
         if self.socket.close().is_err() || self.socket.stream().set_close_timeout().is_err() {
             return;
         }
@@ -219,7 +219,11 @@ fn read_chunk(message: Raw<'_>) -> Option<Chunk> {
 
 /// The content of the reply to this request; `None` for any other message.
 fn response(message: &str, id: &str) -> Result<Option<String>, Failure> {
-    let message = Raw::parse(message).filter(|message| text_of(*message, "type").as_deref() == Some("msg"));
+    let Some(message) = Raw::parse(message) else {
+        let text = "the server sent a message that is not JSON; check that --url is friendlet";
+        return Err(Failure::new(FAILED, text));
+    };
+    let message = Some(message).filter(|message| text_of(*message, "type").as_deref() == Some("msg"));
     let Some(data) = message.and_then(|message| message.get("data")) else {
         return Ok(None);
     };
@@ -246,7 +250,7 @@ fn closed(code: Option<u16>, reason: &str) -> Failure {
 }
 
 fn lost(error: &io::Error) -> Failure {
-    let why = if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+    let why = if error.kind() == io::ErrorKind::WouldBlock {
         "the server sent nothing for too long".to_owned()
     } else {
         format!("connection lost: {}", explain(error))

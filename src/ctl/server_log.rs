@@ -26,10 +26,13 @@ use super::values::text_of;
 use crate::call::LogSource;
 use crate::json::Raw;
 use crate::log::errno::EBUSY;
-use crate::log::{self, ClockSample, LOG_FILES_MAX};
+use crate::log::{self, ClockSample, LOG_FILE_BYTES_MAX, LOG_FILES_MAX};
 
 /// Attempts to have a file read while the server reads one for another client.
 const BUSY_TRIES: u32 = 30;
+/// Bytes of records after which a log ends that is not followed: more than the memory of any board has. Each call may add
+/// a record.
+const RECORDS_BYTES: usize = 1 << 20;
 /// Pause between two of them.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -111,6 +114,7 @@ impl Reader<'_> {
     fn print_records(&mut self, env: &mut Env<'_>) -> Result<u8, Failure> {
         let options = self.options;
         let mut since: Option<u64> = None;
+        let mut bytes = 0;
         loop {
             let position = since.map(|since| since.to_string());
             let mut parameters = Vec::new();
@@ -129,6 +133,11 @@ impl Reader<'_> {
             }
             self.put(&page, since.is_none(), env)?;
             since = Some(page.next);
+            bytes += page.records.len();
+            if !options.follow && bytes >= RECORDS_BYTES {
+                env.note("-- there are more records all the time: --follow prints them without an end --");
+                return Ok(0);
+            }
             // A reply has a limit: records that are there already are requested at once.
             match (page.records.is_empty(), options.follow) {
                 (false, _) => {}
@@ -143,11 +152,16 @@ impl Reader<'_> {
         // Each rotation of two files or more changes file 1.
         let mut last = None;
         for number in (0..LOG_FILES_MAX).rev() {
-            let mut since = 0;
+            let (mut since, mut bytes) = (0, 0);
             loop {
                 let page = self.request_file(source, number, since, env)?;
                 if page.records.is_empty() {
                     break;
+                }
+                bytes += page.records.len();
+                if bytes > 2 * LOG_FILE_BYTES_MAX {
+                    let text = "cannot read the server's log: a file of it has no end";
+                    return Err(Failure::new(FAILED, text));
                 }
                 if number >= 1 || last.is_none() {
                     last = Some((number, page.file));

@@ -53,6 +53,10 @@ impl ClientSocket {
         &self.stream
     }
 
+    pub(super) fn stream_mut(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
     /// Sends a message.
     pub(super) fn send(&mut self, text: &str) -> io::Result<()> {
         self.send_frame(OpCode::Data(Data::Text), text.as_bytes())

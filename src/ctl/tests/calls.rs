@@ -67,3 +67,50 @@ fn paths_for_a_shell_are_those_of_the_table() {
     assert_eq!(said.out.lines().count(), crate::api::CALLS.len());
     assert!(said.out.lines().any(|line| line == "services/NAME/log"), "{}", said.out);
 }
+
+#[test]
+fn server_log_that_always_has_a_next_record_ends() {
+    let directory = TestDirectory::new();
+    let (authority, thread) = server(1, |_, stream| {
+        let mut socket = grant(stream);
+        let records = BASE64.encode("record\n".repeat(10_000));
+        for number in 1..=15 {
+            text(&mut socket);
+            let content = format!(
+                "{{ \"Form\": \"text\", \"Build\": \"\", \"Board\": \"b\", \"Level\": \"info\", \"Wall\": 1, \"Mono\": 1, \
+                 \"From\": {number}, \"Next\": {number}, \"Records\": \"{records}\"}}"
+            );
+            say(&mut socket, &response(number, &content));
+        }
+        finish(socket);
+    });
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 server-log"));
+    assert!(said.code == 0 && said.out.len() == 15 * 70_000 && said.err.contains("--follow"), "{}", said.err);
+    thread.join().unwrap();
+}
+
+#[test]
+fn server_that_does_not_speak_json_is_left_at_once() {
+    let directory = TestDirectory::new();
+    let (authority, thread) = server(1, |_, stream| {
+        let mut socket = grant(stream);
+        text(&mut socket);
+        say(&mut socket, "hello");
+        finish(socket);
+    });
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 list"));
+    assert!(said.code == FAILED && said.err.contains("not JSON"), "{said:?}");
+    thread.join().unwrap();
+}
+
+#[test]
+fn files_without_an_end_are_refused() {
+    let directory = TestDirectory::new();
+    let said = ctl(&directory, "--url wss://127.0.0.1:1 --session S configuration set /dev/zero");
+    assert!(said.code != 0, "{said:?}");
+    let (authority, thread) = server(1, |_, stream| drop(stream));
+    let line = format!("--url wss://{authority} --cert /dev/zero --key /dev/zero list");
+    let said = ctl(&directory, &line);
+    assert!(said.code == UNUSABLE && said.err.contains("/dev/zero: larger than 65536 bytes"), "{said:?}");
+    thread.join().unwrap();
+}
