@@ -39,7 +39,12 @@ pub(super) fn session(invocation: &Invocation, env: &Env<'_>) -> Result<String, 
     if matches!(invocation.url, Url::Local(_)) || invocation.certificate.is_some() {
         return Ok(remembered.ok().flatten().unwrap_or_default());
     }
-    remembered?.ok_or_else(|| no_session(&format!("no session for {} is remembered", invocation.url)))
+    if let Some(session) = remembered? {
+        return Ok(session);
+    }
+    // Without a server there, a login would not help.
+    connection::reach(&invocation.url)?;
+    Err(no_session(&format!("no session for {} is remembered", invocation.url)))
 }
 
 /// Opens a socket to the server and verifies its public key.

@@ -183,6 +183,14 @@ pub(super) fn connect(
     }
 }
 
+/// Checks that a server listens at an address of the network.
+pub(super) fn reach(url: &Url) -> Result<(), Failure> {
+    match url {
+        Url::Local(_) => Ok(()),
+        Url::Network { tls, host, port, .. } => connect_tcp(url, *tls, host, *port).map(drop),
+    }
+}
+
 /// Connects to the local socket. The kernel refuses other users than root and that of the server.
 fn connect_local(url: &Url, path: &Path) -> Result<Stream, Failure> {
     let connected = || -> rustix::io::Result<UnixStream> {

@@ -426,21 +426,25 @@ fn a_session_that_has_ended() {
 }
 
 #[test]
-fn no_session_and_no_server() {
+fn server_that_is_not_reached_comes_before_a_missing_login() {
     let directory = TestDirectory::new();
-    let said = ctl(&directory, "list");
+    let (authority, thread) = server(1, |_, stream| drop(stream));
+    let said = ctl(&directory, &format!("--url wss://{authority} list"));
     assert_eq!(said.code, NO_RIGHT);
     assert!(said.err.contains("login"), "{}", said.err);
-
-    let (authority, thread) = server(0, |_, _| {});
     thread.join().unwrap();
-    let said = ctl(&directory, &format!("--url ws://{authority} --session S list"));
-    assert_eq!(said.code, UNAVAILABLE);
-    assert!(said.err.contains(&authority), "{}", said.err);
 
-    let said = ctl(&directory, "--url ws://192.0.2.1:6500 --session S list");
-    assert_eq!(said.code, USAGE);
-    assert!(said.err.contains("wss://192.0.2.1:6500"), "{}", said.err);
+    // Now nothing listens there.
+    for command in ["list", "reload", "sessions", "passwd", "logout", "call user/logout"] {
+        for options in ["", "--session S "] {
+            let said = ctl(&directory, &format!("--url ws://{authority} {options}{command}"));
+            assert_eq!(said.code, UNAVAILABLE, "{command}: {said:?}");
+            assert!(said.err.contains(&authority), "{}", said.err);
+            let said = ctl(&directory, &format!("--url ws://192.0.2.1:6500 {options}{command}"));
+            assert_eq!(said.code, USAGE, "{command}: {said:?}");
+            assert!(said.err.contains("wss://192.0.2.1:6500"), "{}", said.err);
+        }
+    }
 }
 
 #[test]
