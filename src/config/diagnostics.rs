@@ -61,7 +61,8 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.source)?;
+        let plain = |c| if log::is_harmful(c) { '?' } else { c };
+        self.source.chars().try_for_each(|c| f.write_char(plain(c)))?;
         if let Some((line, column)) = self.place {
             write!(f, ":{line}:{column}")?;
         }
@@ -73,7 +74,7 @@ impl fmt::Display for Diagnostic {
         // The texts may quote the file, and the file may hold anything.
         for text in [&self.message, joint, &self.hint] {
             for c in text.chars().take(MESSAGE_CHARS) {
-                f.write_char(if log::is_harmful(c) { '?' } else { c })?;
+                f.write_char(plain(c))?;
             }
         }
         Ok(())

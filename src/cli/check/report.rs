@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::config::{Diagnostic, Line, Places, Severity, Source};
 use crate::json::Writer;
+use crate::log::is_harmful;
 
 /// Most characters of a line that is shown.
 const LINE_CHARS: usize = 100;
@@ -45,7 +46,7 @@ impl<'t> Report<'t> {
     fn excerpt(&self, finding: &Diagnostic, text: &mut String) -> Option<()> {
         let (line, column) = finding.place?;
         let shown = self.line(finding)?.text.chars().take(LINE_CHARS);
-        let shown: String = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown: String = shown.map(plain).collect();
         // Where the text is cut, at its end.
         let caret = column.min(shown.chars().count() + 1);
         writeln!(text, "{line:>5} | {shown}\n      | {:>caret$}", '^').ok()
@@ -86,6 +87,15 @@ impl<'t> Report<'t> {
     }
 }
 
+/// A character of the file that cannot control the terminal or show the line as another one.
+fn plain(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        c if is_harmful(c) => '?',
+        c => c,
+    }
+}
+
 /// Text as JSON, or `null`.
 fn json(text: Option<&str>) -> String {
     let Some(text) = text else { return "null".to_owned() };
@@ -97,4 +107,24 @@ fn json(text: Option<&str>) -> String {
     let length = out.len();
     buffer.truncate(length);
     String::from_utf8(buffer).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_that_reverse_text_are_replaced_in_the_quoted_line() {
+        let text = "# n\u{202E}ew\t\u{1b}[2J";
+        let sources = [Source::new("f\u{202E}", text)];
+        let finding = Diagnostic {
+            source: "f\u{202E}".to_owned(),
+            place: Some((1, 3)),
+            severity: Severity::Error,
+            message: "wrong".to_owned(),
+            hint: String::new(),
+        };
+        let shown = Report::new("f", &sources).text(&[finding], 0);
+        assert_eq!(shown, "f?:1:3: wrong\n    1 | # n?ew ?[2J\n      |   ^\n");
+    }
 }
