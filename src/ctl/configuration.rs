@@ -132,13 +132,23 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Asks whether a draft that an earlier command has kept is edited on.
+/// Asks whether a draft that an earlier command has kept is edited on. If not, it is kept under another name.
 fn continues(draft: &Path, env: &mut Env<'_>) -> Result<bool, Failure> {
     let question =
         format!("{} is a draft that was not put in force. Edit it on? [yes or no] ", draft.display());
     match (env.ask)(&question, false).as_deref() {
         Ok("yes" | "y") => Ok(true),
-        Ok("no" | "n") => Ok(false),
+        Ok("no" | "n") => {
+            let old = draft.with_extension("toml.old");
+            fs::rename(draft, &old).map_err(|error| {
+                Failure::new(
+                    FAILED,
+                    format!("cannot rename {}: {error}; nothing was changed", draft.display()),
+                )
+            })?;
+            env.note(format_args!("the draft is {}", old.display()));
+            Ok(false)
+        }
         _ => Err(Failure::new(FAILED, "nothing was changed; the draft is kept")),
     }
 }

@@ -223,6 +223,24 @@ fn configuration_is_edited() {
 }
 
 #[test]
+fn draft_that_is_not_edited_on_is_kept_by_another_name() {
+    let server = Server::start(&Device::plain());
+    let person = Person::new(&server);
+    let mut edit = person.command();
+    edit.args(["--session", ADMIN, "edit"]);
+    let run = at_terminal(&edit, "", &[("EDITOR", "sed -i '$a x = 1'")]);
+    assert!(run.code == Some(1) && run.stdout.contains("unknown key 'x'"), "{run:?}");
+    let run = at_terminal(&edit, "no\n", &[("EDITOR", "true")]);
+    assert!(run.code == Some(0) && run.stdout.contains("nothing was changed"), "{run:?}");
+    let (_, draft) = run.stdout.split_once("the draft is ").unwrap_or_else(|| panic!("{run:?}"));
+    let draft = std::fs::read_to_string(draft.lines().next().unwrap()).unwrap();
+    assert!(draft.ends_with("x = 1\n"), "{draft}");
+    // The next one asks about nothing.
+    let run = at_terminal(&edit, "", &[("EDITOR", "true")]);
+    assert!(run.code == Some(0) && !run.stdout.contains("draft"), "{run:?}");
+}
+
+#[test]
 fn reader_that_has_gone_ends_it_quietly() {
     let server = Server::start(&Device::plain());
     let person = Person::new(&server);
