@@ -13,7 +13,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{AlertDescription, ClientConnection, StreamOwned};
 
 use super::env::Env;
 use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE, UNTRUSTED, UNUSABLE, USAGE};
@@ -418,6 +418,15 @@ pub(super) fn explain(error: &io::Error) -> String {
     match (tls, error.kind()) {
         (Some(rustls::Error::InvalidMessage(_)), _) => {
             format!("{error}; the server does not use TLS on this port: use ws:// on its own machine")
+        }
+        (Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)), _) => {
+            "the server requires a certificate of its client_ca: name it, --cert FILE --key FILE".to_owned()
+        }
+        // Those of a certificate that is wrong (RFC 8446, 6.2); the last one, of another authority with the same name.
+        (Some(rustls::Error::AlertReceived(alert)), _)
+            if matches!(u8::from(*alert), 0x2a..=0x2e | 0x30 | 0x31 | 0x33) =>
+        {
+            format!("the server refuses the certificate of --cert, which must be of its client_ca: {alert:?}")
         }
         (None, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
             "the server did not answer in time".to_owned()

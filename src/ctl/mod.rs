@@ -61,6 +61,7 @@ use self::failure::Failure;
 use self::output::{Terminal, pad};
 use self::password::read_answer;
 pub use self::password::read_password;
+use self::reply::NOT_LOGGED_IN;
 use self::servers::Server;
 use self::state::StateDir;
 use self::values::{failure_object, member};
@@ -171,6 +172,20 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
 
 /// Executes a command at a server and returns its exit code.
 fn execute(invocation: &Invocation, env: &mut Env<'_>, action: &Action) -> Result<u8, Failure> {
+    execute_action(invocation, env, action).map_err(|failure| match &invocation.certificate {
+        Some(_) if failure.text.starts_with(NOT_LOGGED_IN) => {
+            let text = format!(
+                "{}, or pair this certificate: an administrator runs `friendlet ctl pair USER`, then you the same \
+                 command line with `pair`",
+                failure.text
+            );
+            failure.with_text(text)
+        }
+        _ => failure,
+    })
+}
+
+fn execute_action(invocation: &Invocation, env: &mut Env<'_>, action: &Action) -> Result<u8, Failure> {
     match action {
         Action::Login { user } => login::login(invocation, env, user),
         Action::Logout => login::logout(invocation, env),

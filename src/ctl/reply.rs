@@ -111,9 +111,12 @@ fn failure(code: &str, text: &str) -> Failure {
     }
 }
 
+/// Begin of the message without a session.
+pub(super) const NOT_LOGGED_IN: &str = "not logged in";
+
 /// Failure without a session, or after its end.
 pub(super) fn no_session(why: &str) -> Failure {
-    Failure::new(NO_RIGHT, format!("not logged in ({why}); run `friendlet ctl login USER`"))
+    Failure::new(NO_RIGHT, format!("{NOT_LOGGED_IN} ({why}); run `friendlet ctl login USER`"))
 }
 
 /// Last second whose year has four digits.

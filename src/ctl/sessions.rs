@@ -41,15 +41,12 @@ pub(super) fn pair(
     let content = match user {
         Some(user) => {
             let session = session(invocation, env)?;
-            post(
-                invocation,
-                env,
-                "board/pair",
-                &[("sessionid", &session), ("username", user), ("key", only)],
-            )?
+            let parameters = [("sessionid", &*session), ("username", user), ("key", only)];
+            post(invocation, env, "board/pair", &parameters)
         }
-        None => post(invocation, env, "user/pair", &[("deviceid", &device_id())])?,
+        None => post(invocation, env, "user/pair", &[("deviceid", &device_id())]),
     };
+    let content = content.map_err(in_words_of_ctl)?;
     if invocation.json {
         env.print(&(content + "\n"))?;
         return Ok(0);
@@ -66,6 +63,21 @@ pub(super) fn pair(
         None => format!("pair: ok, this certificate is one of {user_of}, without a login from now on\n"),
     })?;
     Ok(0)
+}
+
+/// The failure with options and commands of the client in place of parameters and calls. This client has shown its
+/// certificate, if the server has asked for one.
+fn in_words_of_ctl(failure: Failure) -> Failure {
+    if failure.text.contains("has shown no certificate") {
+        return failure.with_text(
+            "pair: the server has asked for no certificate, so that this client has connected before the window for \
+             pairing was open; an administrator opens it with `friendlet ctl pair USER`",
+        );
+    }
+    let text = failure.text.replace("give the `key` of yours", "name the key of yours with --only");
+    let text =
+        text.replace("`sessions/list`", "`friendlet ctl sessions` with `friendlet ctl sessions end ID`");
+    failure.with_text(text)
 }
 
 fn rows(content: &str) -> Result<Vec<Row>, Failure> {
@@ -109,5 +121,24 @@ mod tests {
              00000001  ben              -          -       1m 1s  0s    -\n"
         );
         assert!(rows("nonsense").is_err());
+    }
+
+    #[test]
+    fn words_of_the_protocol_become_those_of_ctl() {
+        for (text, words) in [
+            (
+                "faster than yours: give the `key` of yours, or stop",
+                "yours: name the key of yours with --only, or",
+            ),
+            (
+                "no room; end one of `sessions/list`",
+                "end one of `friendlet ctl sessions` with `friendlet ctl sessions end",
+            ),
+            ("the client has shown no certificate, or ..", "was open; an administrator opens it with"),
+            ("User not found (code 13)", "User not found (code 13)"),
+        ] {
+            let failure = in_words_of_ctl(Failure::new(FAILED, text));
+            assert!(failure.text.contains(words), "{}", failure.text);
+        }
     }
 }

@@ -325,6 +325,19 @@ fn panel_with_a_key_of_each_kind_is_paired() {
 }
 
 #[test]
+fn messages_of_ctl_name_its_own_options_and_commands() {
+    let server = Server::start(&Device::new());
+    let panel = Panel::new();
+    let run = panel.ctl(&server, &["list"]);
+    assert!(run.code == Some(77) && run.stderr.contains("or pair this certificate"), "{run:?}");
+    let run = panel.ctl(&server, &["pair"]);
+    assert!(run.code == Some(1) && run.stderr.contains("asked for no certificate"), "{run:?}");
+    assert!(run.stderr.contains("`friendlet ctl pair USER`"), "{run:?}");
+    let run = run_command(local(&server).args(["pair", "guest"]), "");
+    assert!(run.code == Some(1) && run.stderr.contains("--only") && !run.stderr.contains("`key`"), "{run:?}");
+}
+
+#[test]
 fn unusable_certificate_of_ctl_is_named() {
     let server = Server::start(&Device::new());
     let panel = Panel::new();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData as _, generate_simple_self_signed};
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 
@@ -169,6 +170,51 @@ fn damaged_file_of_known_servers_makes_no_server_new() {
     // Separated by a tab, it is that of this server.
     fs::write(&path, whole.replace(' ', "\t")).unwrap();
     assert_eq!(ctl(&directory, &line).code, UNTRUSTED);
+    thread.join().unwrap();
+}
+
+/// Serves TLS to clients with a certificate of an authority that signs none.
+fn server_with_client_ca(connections: usize) -> (String, JoinHandle<()>) {
+    let key = KeyPair::generate().unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(&key, "authority")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier.unwrap())
+        .with_single_cert(
+            vec![certificate(&key, "server")],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        );
+    let config = Arc::new(config.unwrap());
+    server(connections, move |_, mut stream| {
+        let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+        assert!(connection.complete_io(&mut stream).is_err());
+        // With bytes unread, the kernel would drop the alert.
+        let _ = io::copy(&mut stream, &mut io::sink());
+    })
+}
+
+#[test]
+fn server_with_client_ca_has_the_client_name_a_certificate() {
+    let directory = TestDirectory::new();
+    let (authority, thread) = server_with_client_ca(2);
+    let line = format!("--url wss://{authority} --session S/1 list");
+    let said = ctl(&directory, &line);
+    assert!(said.code == UNAVAILABLE && said.err.contains("--cert FILE --key FILE"), "{}", said.err);
+    let key = KeyPair::generate().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    fs::write(path("key"), key.serialize_pem()).unwrap();
+    let own = CertificateParams::new(["panel".to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(path("cert"), own.pem()).unwrap();
+    let said = ctl(&directory, &format!("{line} --cert {} --key {}", path("cert"), path("key")));
+    assert!(
+        said.code == UNAVAILABLE && said.err.contains("refuses the certificate of --cert"),
+        "{}",
+        said.err
+    );
     thread.join().unwrap();
 }
 
