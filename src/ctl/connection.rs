@@ -293,11 +293,16 @@ fn connect_tls(
         }
     }
     if let Some(presented) = pin.presented().filter(|presented| known != Some(presented.key)) {
-        if expected.is_none() {
-            trust(url, &presented, state, env)?;
+        let new = format!("{url} is new; its SHA-256 fingerprints are\n{presented}");
+        if expected.is_none() && env.is_terminal {
+            trust(url, &new, env)?;
         }
         let written = state.set(KNOWN_SERVERS, &authority, Some(&hex(&presented.key)));
         match written {
+            Ok(()) if expected.is_none() && !env.is_terminal => env.note(format_args!(
+                "{new}Its public key is trusted from now on. If it is not that of the server, remove its line from\n{}.",
+                state.path_of(KNOWN_SERVERS).display()
+            )),
             Ok(()) if expected == Some(presented.certificate) => env.note(format_args!(
                 "{url}: its public key is required from now on, no longer its certificate"
             )),
@@ -329,17 +334,8 @@ fn known_key(url: &Url, state: &StateDir) -> Result<Option<Fingerprint>, Failure
     Ok(known)
 }
 
-/// Asks a person whether a public key is that of the server; without one, it is trusted and noted.
-fn trust(url: &Url, presented: &Presented, state: &StateDir, env: &mut Env<'_>) -> Result<(), Failure> {
-    let new = format!("{url} is new; its SHA-256 fingerprints are\n{presented}");
-    if !env.is_terminal {
-        let path = state.path_of(KNOWN_SERVERS);
-        env.note(format_args!(
-            "{new}Its public key is trusted from now on. If it is not that of the server, remove its line from\n{}.",
-            path.display()
-        ));
-        return Ok(());
-    }
+/// Asks a person whether a public key is that of the server.
+fn trust(url: &Url, new: &str, env: &mut Env<'_>) -> Result<(), Failure> {
     let answer = (env.ask)(&format!("{new}Are these the fingerprints of the server? [yes or no] "), false);
     match answer.as_deref() {
         Ok("yes" | "y") => Ok(()),

@@ -14,7 +14,7 @@ pub(super) const USAGE: u8 = 64;
 pub(super) const UNUSABLE: u8 = 65;
 /// Server not reached, or at capacity (`EX_UNAVAILABLE`).
 pub(super) const UNAVAILABLE: u8 = 69;
-/// Standard output cannot be written (`EX_IOERR`).
+/// Standard output, or a file of the user, cannot be written or read (`EX_IOERR`).
 pub(super) const IO: u8 = 74;
 /// Another certificate than expected (`EX_PROTOCOL`).
 pub(super) const UNTRUSTED: u8 = 76;

@@ -30,6 +30,9 @@ pub(super) fn find(words: &[String], env: &Env<'_>, socket: &Path) -> Result<Vec
         servers.push(Server { name: String::new(), url, fingerprint: None });
     }
     for word in words {
+        if word.is_empty() {
+            return Err(usage("an address of --url, --on or FRIENDLET_URL is empty"));
+        }
         if word.contains(':') {
             add(&mut servers, word, word, word)?;
         } else {
@@ -70,8 +73,12 @@ fn add(servers: &mut Vec<Server>, name: &str, value: &str, origin: &str) -> Resu
     if fingerprint.is_none() && !hex.is_empty() {
         return Err(usage(format!("{origin}: '{hex}' of {name} is not a SHA-256 fingerprint")));
     }
-    if servers.iter().all(|server| server.name != name) {
-        servers.push(Server { name, url, fingerprint });
+    match servers.iter().find(|server| server.name == name) {
+        None => servers.push(Server { name, url, fingerprint }),
+        Some(other) if (&other.url, other.fingerprint) != (&url, fingerprint) => {
+            return Err(usage(format!("{origin}: {name} has two lines that differ")));
+        }
+        Some(_) => {}
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::failure::{FAILED, Failure};
+use super::failure::{FAILED, Failure, IO};
 use crate::log::is_harmful;
 
 /// Fingerprints of public keys by `HOST:PORT`; of certificates, in lines of earlier versions.
@@ -125,7 +125,7 @@ fn read(path: &Path) -> io::Result<Vec<(String, String)>> {
 }
 
 fn failure(verb: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::new(FAILED, format!("cannot {verb} {}: {error}", path.display()))
+    Failure::new(IO, format!("cannot {verb} {}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -174,11 +174,7 @@ mod tests {
                 state.set(SESSIONS, "wss://a:1", Some("two")).unwrap_err(),
             ] {
                 let part = format!("{}: line 2 is damaged", path.display());
-                assert!(
-                    failure.code == FAILED && failure.text.contains(&part),
-                    "{damaged}: {}",
-                    failure.text
-                );
+                assert!(failure.code == IO && failure.text.contains(&part), "{damaged}: {}", failure.text);
             }
             assert_eq!(fs::read_to_string(&path).unwrap(), text, "nothing is lost");
         }
@@ -194,7 +190,7 @@ mod tests {
         fs::write(directory.path().join("file"), "").unwrap();
         let state = StateDir::new(directory.path().join("file"));
         let failure = state.set(SESSIONS, "k", Some("v")).unwrap_err();
-        assert_eq!(failure.code, FAILED);
+        assert_eq!(failure.code, IO);
         assert!(failure.text.contains("file/ctl_sessions"), "{}", failure.text);
     }
 }

@@ -21,7 +21,7 @@ use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Message, WebSocket};
 
 use super::env::Env;
-use super::failure::{FAILED, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, UNKNOWN, UNTRUSTED, UNUSABLE, USAGE};
+use super::failure::{FAILED, IO, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, UNKNOWN, UNTRUSTED, UNUSABLE, USAGE};
 use super::output::Terminal;
 use super::run_in;
 use super::state::{KNOWN_SERVERS, SESSIONS, StateDir};

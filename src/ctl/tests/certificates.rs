@@ -160,7 +160,7 @@ fn damaged_file_of_known_servers_makes_no_server_new() {
         let text = format!("elsewhere:1 {}\n{damaged}\n", "ab".repeat(32));
         fs::write(&path, &text).unwrap();
         let said = ctl(&directory, &line);
-        assert!(said.code == FAILED && said.err.contains(part), "{damaged:?}: {said:?}");
+        assert!([FAILED, IO].contains(&said.code) && said.err.contains(part), "{damaged:?}: {said:?}");
         assert!(
             said.err.contains(&*path.display().to_string()) && said.err.contains("remove it"),
             "{said:?}"
@@ -215,6 +215,21 @@ fn server_with_client_ca_has_the_client_name_a_certificate() {
         "{}",
         said.err
     );
+    thread.join().unwrap();
+}
+
+#[test]
+fn key_that_cannot_be_remembered_is_not_said_to_be_trusted() {
+    let directory = TestDirectory::new();
+    let draft = format!("state/{KNOWN_SERVERS}.new-{}", std::process::id());
+    fs::create_dir_all(directory.path().join(draft)).unwrap();
+    let (authority, thread) = server(1, |_, stream| {
+        let mut stream = StreamOwned::new(ServerConnection::new(tls_config()).unwrap(), stream);
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let said = ctl(&directory, &format!("--url wss://{authority} login anna"));
+    assert!(said.code == IO && said.err.contains(KNOWN_SERVERS), "{said:?}");
+    assert!(!said.err.contains("trusted"), "{}", said.err);
     thread.join().unwrap();
 }
 

@@ -69,8 +69,10 @@ fn several_servers_are_handled_one_after_the_other() {
 #[test]
 fn names_that_are_none() {
     let directory = TestDirectory::new();
-    write_devices(&directory, "hall wss://hall\nbad ftp://x\nworse wss://a 12\n");
+    write_devices(&directory, "hall wss://hall\nbad ftp://x\nworse wss://a 12\ntwo wss://a\ntwo wss://b\n");
     for (line, part) in [
+        ("--on two list", "devices: two has two lines that differ"),
+        ("--on hall,,hall list", "an address of --url, --on or FRIENDLET_URL is empty"),
         ("--on hal list", "devices names no server 'hal'; did you mean 'hall'?"),
         ("--on garden list", "an address is like wss://garden:6500"),
         ("--url garden list", "an address is like wss://garden:6500"),
