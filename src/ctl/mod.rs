@@ -142,7 +142,7 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
         let text = "`watch`, --follow, --session, FRIENDLET_SESSION and --fingerprint are for one server; there are several";
         return Err(arguments::usage(text));
     }
-    let width = servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0);
+    let width = servers.iter().map(|server| output::width(&server.name)).max().unwrap_or(0);
     let mut worst = 0;
     for server in &servers {
         let mut note = String::new();

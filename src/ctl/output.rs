@@ -86,13 +86,16 @@ fn fit(text: &str, terminal: Terminal) -> String {
     let mut fitted = String::new();
     for line in text.lines() {
         let begin = fitted.len();
-        for (column, c) in line.chars().enumerate() {
-            if column + 1 < terminal.width || line.chars().nth(column + 1).is_none() {
-                fitted.push(c);
-            } else {
+        let fits = width(line) <= terminal.width;
+        let mut room = terminal.width.saturating_sub(1);
+        for c in line.chars() {
+            let columns = columns_of(c);
+            if !fits && columns > room {
                 fitted.push('…');
                 break;
             }
+            room = room.saturating_sub(columns);
+            fitted.push(c);
         }
         paint(&mut fitted, begin, state);
         fitted.push('\n');
@@ -103,7 +106,13 @@ fn fit(text: &str, terminal: Terminal) -> String {
 /// Gives the state in the last line of a text, which begins at `begin`, its colour.
 fn paint(text: &mut String, begin: usize, column: Option<usize>) {
     let line = text.get(begin..).unwrap_or_default();
-    let Some((at, _)) = column.and_then(|column| line.char_indices().nth(column)) else { return };
+    let Some(column) = column else { return };
+    let mut passed = 0;
+    let begins = |(_, c): &(usize, char)| {
+        passed += columns_of(*c);
+        passed > column
+    };
+    let Some((at, _)) = line.char_indices().find(begins) else { return };
     let rest = line.get(at..).unwrap_or_default();
     if let Some((word, colour)) = COLOURS.iter().find(|(state, _)| rest.starts_with(state)) {
         let at = begin + at;
@@ -120,7 +129,7 @@ pub(super) fn columns(rows: &[Row]) -> String {
             widths.push(0);
         }
         if let Some(width) = widths.get_mut(column) {
-            *width = cell.chars().count().max(*width);
+            *width = self::width(cell).max(*width);
         }
     }
     let mut text = String::new();
@@ -137,8 +146,44 @@ pub(super) fn columns(rows: &[Row]) -> String {
 /// Appends a cell of a column and the space after it.
 pub(super) fn pad(text: &mut String, cell: &str, width: usize) {
     text.push_str(cell);
-    let missing = width.saturating_sub(cell.chars().count());
+    let missing = width.saturating_sub(self::width(cell));
     text.extend(core::iter::repeat_n(' ', missing + 2));
+}
+
+/// Ranges of characters with two columns, wide ones and emoji of Unicode's East Asian Width, in coarse blocks.
+const WIDE: [(u32, u32); 15] = [
+    (0x1100, 0x115F),
+    (0x231A, 0x231B),
+    (0x23E9, 0x23EC),
+    (0x2E80, 0x303E),
+    (0x3041, 0x4DBF),
+    (0x4E00, 0xA4CF),
+    (0xA960, 0xA97C),
+    (0xAC00, 0xD7A3),
+    (0xF900, 0xFAFF),
+    (0xFE30, 0xFE6F),
+    (0xFF01, 0xFF60),
+    (0xFFE0, 0xFFE6),
+    (0x1F300, 0x1F64F),
+    (0x1F680, 0x1F9FF),
+    (0x20000, 0x3FFFD),
+];
+/// Ranges of characters without a column: marks that combine with the one before, joiners, selectors.
+const COMBINING: [(u32, u32); 4] = [(0x0300, 0x036F), (0x200B, 0x200D), (0x20D0, 0x20F0), (0xFE00, 0xFE0F)];
+
+/// Columns of a text at a terminal.
+pub(super) fn width(text: &str) -> usize {
+    text.chars().map(columns_of).sum()
+}
+
+fn columns_of(c: char) -> usize {
+    let is_in =
+        |ranges: &[(u32, u32)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&c.into()));
+    match c {
+        ..'\u{300}' => 1,
+        _ if is_in(&WIDE) => 2,
+        _ => usize::from(!is_in(&COMBINING)),
+    }
 }
 
 /// Replaces the [harmful](is_harmful) characters of a text from the server, so that it cannot control the terminal.
@@ -207,6 +252,25 @@ mod tests {
             expected.replace("failed", "\x1b[31mfailed\x1b[0m").replace("started", "\x1b[32mstarted\x1b[0m");
         assert_eq!(table(&head, rows(), Some(terminal)), coloured);
         assert_eq!(table(&head, rows(), Some(terminal.narrower(30))), "…\n…\n…\n…\n");
+    }
+
+    #[test]
+    fn wide_characters_have_two_columns() {
+        for (text, columns) in
+            [("web", 3), ("日本", 4), ("한글", 4), ("🚀", 2), ("ｗ", 2), ("e\u{301}", 1), ("…€é", 3), ("", 0)]
+        {
+            assert_eq!(width(text), columns, "{text}");
+        }
+        let rows = || vec![["電灯", "started", "部屋の明かり"].map(str::to_owned).into()];
+        let head = ["NAME", "STATE", "TEXT"];
+        assert_eq!(table(&head, rows(), None), "NAME  STATE    TEXT\n電灯  started  部屋の明かり\n");
+        let terminal = |width, has_colour| Some(Terminal { width, height: 9, has_colour });
+        let painted = "NAME  STATE    TEXT\n電灯  \x1b[32mstarted\x1b[0m  部屋の明かり\n";
+        assert_eq!(table(&head, rows(), terminal(27, true)), painted, "it fits");
+        let cut = |width| table(&head, rows(), terminal(width, false)).lines().nth(1).unwrap().to_owned();
+        assert_eq!(cut(26), "電灯  started  部屋の明か…");
+        assert_eq!(cut(25), "電灯  started  部屋の明…");
+        assert_eq!(cut(2), "…");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::client::{Invocation, connect};
 use super::env::{Env, Framed};
 use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::link::Link;
-use super::output::{pad, sanitize, sanitize_lines};
+use super::output::{pad, sanitize, sanitize_lines, width};
 use super::services::{is_many, select, with_hint};
 use super::values::{member, string, text_of};
 use crate::json::Raw;
@@ -33,7 +33,7 @@ pub(super) fn run(
     let mut link = connect(invocation, env)?;
     let names = select(&mut link, operands, false)?;
     let is_many = is_many(operands, &names);
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let width = names.iter().map(|name| width(name)).max().unwrap_or(0);
     // Services with the position to continue from.
     let mut open: Vec<_> = names.into_iter().map(|name| (name, None)).collect();
     let mut worst = 0;
