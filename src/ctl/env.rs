@@ -30,6 +30,8 @@ pub(super) struct Env<'e> {
     pub(super) is_terminal: bool,
     /// Terminal of standard output.
     pub(super) terminal: Option<Terminal>,
+    /// Asks for that, whose size may have changed.
+    pub(super) measure: fn() -> Option<Terminal>,
 }
 
 impl Env<'_> {

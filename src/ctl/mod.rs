@@ -87,6 +87,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, socket: &Path) -> Exit
         ask: &mut read_answer,
         is_terminal: io::stdin().is_terminal(),
         terminal: Terminal::of_output(),
+        measure: Terminal::of_output,
     };
     ExitCode::from(run_in(&mut env, arguments, socket))
 }
@@ -163,6 +164,7 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
             ask: &mut |prompt, is_secret| ask(&format!("{}: {prompt}", server.name), is_secret),
             is_terminal: env.is_terminal,
             terminal,
+            measure: env.measure,
         };
         let outcome = execute(&invocation(server), &mut env, action);
         worst = worst.max(report(outcome, *json, &mut env));

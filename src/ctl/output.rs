@@ -11,7 +11,7 @@ use rustix::termios::tcgetwinsize;
 use crate::log::is_harmful;
 
 /// Terminal of standard output.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Terminal {
     /// Characters of a line.
     pub(super) width: usize,

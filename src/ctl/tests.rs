@@ -73,6 +73,8 @@ struct Setting<'t> {
     answers: &'t [(&'t str, &'t str)],
     is_terminal: bool,
     terminal: Option<Terminal>,
+    /// Its size later on.
+    measure: Option<fn() -> Option<Terminal>>,
     /// The reader of standard output has gone.
     is_closed: bool,
 }
@@ -97,6 +99,7 @@ impl Setting<'_> {
             },
             is_terminal: self.is_terminal,
             terminal: self.terminal,
+            measure: self.measure.unwrap_or(|| None),
         };
         let code = run_in(&mut env, line.split_whitespace().map(OsString::from), Path::new("/nonexistent"));
         Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }

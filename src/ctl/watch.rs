@@ -96,9 +96,15 @@ impl Watch<'_> {
 
     /// Prints lines, on a terminal above the table, which is drawn anew.
     fn print(&mut self, env: &mut Env<'_>, lines: &str) -> Result<(), Failure> {
-        let Some(terminal) = env.terminal.filter(|_| !self.invocation.json) else {
+        let Some(before) = env.terminal.filter(|_| !self.invocation.json) else {
             return env.print(lines);
         };
+        let terminal = (env.measure)().unwrap_or(before);
+        if terminal != before {
+            // Its lines may have been wrapped anew: it stays as it is, above the next one.
+            env.terminal = Some(terminal);
+            self.drawn = 0;
+        }
         let mut text = match self.drawn {
             0 => String::new(),
             // Up to its first line, and erased from there on.

@@ -54,6 +54,41 @@ fn changes_are_above_a_table_that_is_drawn_anew() {
 }
 
 #[test]
+fn table_of_watch_follows_the_size_of_the_terminal() {
+    let directory = TestDirectory::new();
+    let (authority, thread) = server(1, |_, stream| {
+        let mut socket = grant(stream);
+        respond(&mut socket, 1, LIST, LIST_CONTENT);
+        for (number, name) in [(2, "hello"), (3, "a")] {
+            let call = format!("status\",\"data\":{{\"serviceName\":\"{name}\"}}");
+            respond(&mut socket, number, &call, "{ \"State\": \"stopped\"}");
+        }
+        for change in [
+            r#"{"type":"msg","data":{"type":"service-change","data":{"service":"a","state":"paused","pid":8}}}"#,
+            r#"{"type":"msg","data":{"type":"server-notice","data":"session timeout"}}"#,
+        ] {
+            say(&mut socket, change);
+        }
+        finish(socket);
+    });
+    fn measure() -> Option<Terminal> {
+        static TIMES: AtomicU32 = AtomicU32::new(0);
+        let is_first = TIMES.fetch_add(1, Ordering::Relaxed) == 0;
+        Some(if is_first { WIDE } else { Terminal { width: 11, height: 4, ..WIDE } })
+    }
+    const WIDE: Terminal = Terminal { width: 80, height: 9, has_colour: false };
+    let setting = Setting { terminal: Some(WIDE), session: Some("S/1"), ..Setting::default() };
+    let setting = Setting { measure: Some(measure), ..setting };
+    let said = setting.run(&directory, &format!("--url ws://{authority} watch"));
+    let (first, rest) = said.out.split_once("a        stopped\n").unwrap();
+    assert_eq!(first, "SERVICE  STATE\nhello    stopped\n");
+    let (change, table) = rest.split_once('\n').unwrap();
+    assert!(change.ends_with("Z  a  paused  pid 8"), "{change:?}");
+    assert_eq!(table, "SERVICE  S…\nhello    s…\nand 1 more\n");
+    thread.join().unwrap();
+}
+
+#[test]
 fn table_of_watch_is_never_higher_than_the_terminal() {
     let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
