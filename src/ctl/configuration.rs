@@ -21,6 +21,7 @@ use super::url::Url;
 use super::values::text_of;
 use crate::json::Raw;
 use crate::service::Exit;
+use crate::sys::fork::{SignalFd, unblock_signals};
 use crate::sys::program::{Command, Surroundings, wait};
 
 /// Path of the call that shows and changes the file.
@@ -99,7 +100,11 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
     let editor = editor.into_iter().find(|editor| !editor.is_empty()).unwrap_or_else(|| "vi".to_owned());
     let mut command = Command::new("/bin/sh");
     command.argument("sh").argument("-c").argument(format!("{editor} \"$0\"")).argument(&draft);
+    // Keys such as Ctrl-C are for the editor alone, which has signals of its own.
+    let signals = SignalFd::new(&[libc::SIGINT, libc::SIGQUIT]).ok();
     let exit = command.inherit_variables().start(Surroundings::Inherited).and_then(wait);
+    while signals.as_ref().is_some_and(|signals| signals.next().is_some()) {}
+    unblock_signals();
     let after = read_file(&draft.display().to_string())?;
     let exit = exit.ok().flatten();
     if exit != Some(Exit::Code(0)) {

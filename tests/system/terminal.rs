@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use super::ctl::without_settings;
+use super::ctl::{Person, without_settings};
+use crate::support::device::ADMIN;
+use crate::support::directory::Directory;
 use crate::support::server::{Run, friendlet, run_command};
 use crate::support::{Device, Server};
 
@@ -46,7 +48,9 @@ for step in steps:
 fn at_terminal(steps: &str, command: &Command) -> Run {
     let mut python = Command::new("python3");
     python.args(["-c", AT_TERMINAL, steps]).arg(command.get_program()).args(command.get_args());
-    run_command(without_settings(&mut python), "")
+    without_settings(&mut python);
+    python.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    run_command(&mut python, "")
 }
 
 #[test]
@@ -83,4 +87,28 @@ fn stop_at_a_password_leaves_the_echo_until_it_goes_on() {
                  ('end', 0), ('echo', True)]";
     let run = at_terminal(steps, &shell);
     assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+#[test]
+fn interrupt_in_the_editor_is_for_the_editor() {
+    let server = Server::start(&Device::plain());
+    let person = Person::new(&server);
+    let directory = Directory::new();
+    let script = "trap 'echo caught' INT QUIT; echo ready; until read line; do :; done; sed -i '$a x = 1' $1";
+    let script = directory.write("editor", script);
+    let mut edit = person.command();
+    edit.args(["--session", ADMIN, "edit"]).env("EDITOR", format!("sh {script}"));
+    for key in ["\\x03", "\\x1c"] {
+        let steps = format!(
+            "[('wait', b'ready'), ('type', b'{key}'), ('wait', b'caught'), ('type', b'\\n'), \
+             ('wait', b\"unknown key 'x'\"), ('wait', b'.toml'), ('end', 1)]"
+        );
+        let run = at_terminal(&steps, &edit);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        edit.env("EDITOR", "false");
+        let given_up =
+            "[('wait', b'Edit it on?'), ('type', b'no\\n'), ('wait', b'nothing was changed'), ('end', 1)]";
+        assert_eq!(at_terminal(given_up, &edit).code, Some(0));
+        edit.env("EDITOR", format!("sh {script}"));
+    }
 }
