@@ -21,6 +21,7 @@ export interface Login {
 
 export interface Sessions {
   pairing?: string;
+  pairingKey?: string;
   sessions: Session[];
 }
 
@@ -158,6 +159,7 @@ export interface Page {
 
 export interface Pairing {
   user?: string;
+  key?: string;
   closed?: string;
 }
 

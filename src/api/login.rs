@@ -210,6 +210,10 @@ pub(super) fn logout<'a>(
     call: &Call<'a>,
     caller: &Caller,
     identity: Identity,
+    if named.is_none() && matches!(identity, Identity::Paired(..)) {
+        let reason = "a paired certificate has no session; `sessions/end` (ctl sessions end ID) ends it";
+        return Outcome::Failed(Failure::Unchanged { function: "logout", reason });
+    }
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     let accounts = &mut cx.api.accounts;

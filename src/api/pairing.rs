@@ -8,7 +8,9 @@ use super::{Api, Context, Refused};
 use crate::call::{Audited, Call, Caller, Failure, Identity, Outcome, PendingCall, Work};
 use crate::log::Reason;
 use crate::log::errno::{EBUSY, EINVAL, EIO};
-use crate::session::{ClientAddr, KEY_ID_BYTES, PAIRING_RETRY, PairedId, PairedKey, UserId, Window};
+use crate::session::{
+    ClientAddr, KEY_ID_BYTES, PAIRING_RETRY, PAIRING_TIME, PairedId, PairedKey, UserId, Window,
+};
 
 /// Name of the call of a client.
 const PAIR: &str = "pair";
@@ -76,22 +78,24 @@ pub(super) fn open<'a>(
         return Outcome::Failed(Failure::MissingParameters { names: "username" });
     };
     let user = accounts.users.find(name);
-    let key = call.parameter("key").unwrap_or_default();
-    let is_id = key.is_empty() || key.len() >= KEY_ID_BYTES && key.bytes().all(|b| b.is_ascii_hexdigit());
-    let only = heapless::String::try_from(key).ok().filter(|_| is_id);
+    // An empty one is a mistake: it would open the window for every key.
+    let key = call.parameters.get("key");
+    let is_id = |key: &&str| key.len() >= KEY_ID_BYTES && key.bytes().all(|b| b.is_ascii_hexdigit());
+    let only = key.map_or(Some(""), |key| Some(key).filter(is_id));
+    let only = only.and_then(|key| heapless::String::try_from(key).ok());
     if !name.is_empty() {
         let reason = match user {
             None => return Outcome::Failed(Failure::UnknownUser),
             Some(_) if !cx.api.pairing.has_tls => "[listen] tls is off: no client can show a certificate",
-            Some(_) if accounts.pairing.is_full() => {
-                "no room for one more certificate; end one of `sessions/list`"
-            }
             Some(_) if only.is_none() => {
                 "key: a beginning of the SHA-256 of the public key, of 16 hexadecimal digits or more"
             }
-            Some(_) if accounts.pairing.has_early(cx.now) && key.is_empty() => {
+            Some(_) if accounts.pairing.is_full(only.as_deref().unwrap_or_default()) => {
+                "no room for one more certificate; end one with `sessions/end` (ctl sessions end ID)"
+            }
+            Some(_) if accounts.pairing.has_early(cx.now) && key.is_none() => {
                 "a client has asked in the last two minutes, before the window was open, and could be faster than yours: \
-                 give the `key` of yours, or stop that one and try again later"
+                 give the `key` of yours (ctl pair USER --only SHA256), or stop that one and try again later"
             }
             Some(_) => "",
         };
@@ -109,26 +113,38 @@ pub(super) fn open<'a>(
         crate::info!("pairing: opened for user {} by {} from {}", name, by, caller.source);
         accounts.pairing.open(user, only.unwrap_or_default(), cx.now);
     }
-    let name_of = |user: Option<UserId>| user.map_or("", |user| cx.api.accounts.users.name(user));
-    Outcome::Pairing { user: name_of(user), closed: name_of(closed) }
+    let accounts = &cx.api.accounts;
+    let name_of = |user: Option<UserId>| user.map_or("", |user| accounts.users.name(user));
+    Outcome::Pairing { user: name_of(user), key: accounts.pairing.only(cx.now), closed: name_of(closed) }
 }
 
-/// Accepts the key of the caller's certificate, if the window is open.
+/// Returns true for a client that has connected since the window was opened: no other waits for it.
+fn is_within((_, until): Window, caller: &Caller) -> bool {
+    until <= caller.opened + PAIRING_TIME
+}
+
+/// Accepts the key of the caller's certificate, if the window is open. One that is paired already stays so without one.
 pub(super) fn accept<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> Outcome<'a> {
     let accounts = &mut cx.api.accounts;
+    let window = accounts.pairing.window(cx.now).filter(|window| is_within(*window, caller));
+    let window = window.zip(caller.key).filter(|(_, key)| accounts.pairing.is_for(key));
     let left = accounts.lockout.blocked_for(NAME, caller.source, cx.now);
-    let window = accounts.pairing.window(cx.now).filter(|_| left.is_none());
-    let (Some(key), Some(window)) = (caller.key, window) else {
-        return refuse(caller, left, cx);
+    // With a key that the window names, there is nothing to guess.
+    let left = left.filter(|_| window.is_none() || accounts.pairing.only(cx.now).is_empty());
+    let (Some((window, key)), None) = (window, left) else {
+        return match caller.key.and_then(|key| accounts.of_key(&key)) {
+            Some(paired) => {
+                let user = cx.api.accounts.users.name(paired.user());
+                Outcome::Pairing { user, key: "", closed: "" }
+            }
+            None => refuse(caller, left, cx),
+        };
     };
     let (user, source) = (window.0, caller.source);
     let device = call.parameter("deviceid").unwrap_or_default();
     let Some(key) = PairedKey::new(key, accounts.users.name(user), device) else {
         return Outcome::Failed(Failure::Failed { function: PAIR, result: EINVAL });
     };
-    if !accounts.pairing.is_for(&key) {
-        return refuse(caller, left, cx);
-    }
     let public_id = key.public_id();
     if cx.api.pairing.is_writing() {
         return Outcome::Failed(Failure::TableFull);
@@ -154,9 +170,11 @@ fn refuse<'a>(caller: &Caller, left: Option<Duration>, cx: &mut Context<'_>) -> 
     }
     cx.api.accounts.lockout.handle_failure(NAME, caller.source, cx.now);
     log_refusal(NAME, caller.source, cx);
-    let reason = match caller.key {
-        None => "the client has shown no certificate, or connected before the window for pairing was open",
-        Some(_) => "the window for pairing is not open, or is for another key",
+    let reason = match cx.api.accounts.pairing.window(cx.now) {
+        Some(window) if caller.key.is_none() || !is_within(window, caller) => {
+            "the client has shown no certificate, or connected before the window for pairing was open: connect again"
+        }
+        _ => "the window for pairing is not open, or is for another key",
     };
     Outcome::Failed(Failure::Unchanged { function: PAIR, reason })
 }
@@ -266,7 +284,9 @@ pub(super) fn outcome<'a>(
 ) -> Outcome<'a> {
     match (written, user) {
         (Ok(()), None) => Outcome::Done,
-        (Ok(()), Some(user)) => Outcome::Pairing { user: cx.api.accounts.users.name(user), closed: "" },
+        (Ok(()), Some(user)) => {
+            Outcome::Pairing { user: cx.api.accounts.users.name(user), key: "", closed: "" }
+        }
         (Err(errno), user) => Outcome::Failed(failure(user, errno)),
     }
 }

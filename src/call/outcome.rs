@@ -72,6 +72,8 @@ pub enum Outcome<'a> {
     Pairing {
         /// User of the window that is open, or of the certificate; empty: it was closed.
         user: &'a str,
+        /// Begin of the only key that the window accepts; empty if it is the first one.
+        key: &'a str,
         /// User of the window that the call has closed; empty without one.
         closed: &'a str,
     },

@@ -31,11 +31,11 @@ impl<'a> SessionList<'a> {
         sessions.map(move |(key, session)| (session, Some(key) == self.own))
     }
 
-    /// User of the open window for a certificate, or empty.
-    pub fn window(self) -> &'a str {
+    /// User of the open window for a certificate, and the begin of the only key that it accepts; both may be empty.
+    pub fn window(self) -> (&'a str, &'a str) {
         let window = self.pairing.window(self.now).map(|(user, _)| user);
         let window = window.filter(|window| self.user.is_none_or(|user| user == *window));
-        window.map_or("", |user| self.users.name(user))
+        window.map_or(("", ""), |user| (self.users.name(user), self.pairing.only(self.now)))
     }
 
     /// The paired keys, each with whether it is that of the caller.

@@ -206,9 +206,7 @@ fn execute_action(invocation: &Invocation, env: &mut Env<'_>, action: &Action) -
         Action::MarkGood => board::mark_good(invocation, env),
         Action::End(end) => board::end(invocation, env, *end),
         Action::Sessions { end } => sessions::run(invocation, env, end.as_deref()),
-        Action::Pair { user, only } => {
-            sessions::pair(invocation, env, user.as_deref(), only.as_deref().unwrap_or_default())
-        }
+        Action::Pair { user, only } => sessions::pair(invocation, env, user.as_deref(), only.as_deref()),
         Action::Unlock { user } => board::unlock(invocation, env, user.as_deref()),
         Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),
         Action::Call { path, parameters } => call::run(invocation, env, path, parameters),

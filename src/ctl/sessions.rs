@@ -20,9 +20,11 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, end: Option<&str>)
         }
         None => {
             let content = link.call("sessions/list", &[])?;
-            let window = Raw::parse(&content).and_then(|reply| text_of(reply, "Pairing"));
+            let reply = Raw::parse(&content);
+            let member = |name| reply.and_then(|reply| text_of(reply, name)).map(|text| sanitize(&text));
+            let key = member("PairingKey").map_or_else(String::new, |key| format!(", key {key} alone"));
             let window =
-                window.map_or_else(String::new, |user| format!("pair: open for {}\n", sanitize(&user)));
+                member("Pairing").map_or_else(String::new, |user| format!("pair: open for {user}{key}\n"));
             let text = window + &table(&HEAD, rows(&content)?, env.terminal);
             (content, text)
         }
@@ -36,13 +38,15 @@ pub(super) fn pair(
     invocation: &Invocation,
     env: &mut Env<'_>,
     user: Option<&str>,
-    only: &str,
+    only: Option<&str>,
 ) -> Result<u8, Failure> {
     let content = match user {
         Some(user) => {
             let session = session(invocation, env)?;
-            let parameters = [("sessionid", &*session), ("username", user), ("key", only)];
-            post(invocation, env, "board/pair", &parameters)
+            let form =
+                [("sessionid", session.as_str()), ("username", user), ("key", only.unwrap_or_default())];
+            // Without `--only`, the call has no key: an empty one is a mistake.
+            post(invocation, env, "board/pair", &form[..2 + usize::from(only.is_some())])
         }
         None => post(invocation, env, "user/pair", &[("deviceid", &device_id())]),
     };
@@ -53,13 +57,15 @@ pub(super) fn pair(
     }
     let member = |key| Raw::parse(&content).map_or_else(String::new, |reply| shown(reply, key));
     let (user_of, closed) = (member("User"), member("Closed"));
+    let key = Some(member("Key")).filter(|key| key != "-");
+    let key = key.map_or_else(String::new, |key| format!(", key {key} alone"));
     if user.is_some() && closed != "-" {
         env.print(&format!("pair: closed for {closed}\n"))?;
     }
     env.print(&match user {
         Some("") if closed != "-" => String::new(),
         Some("") => "pair: no window was open\n".to_owned(),
-        Some(_) => format!("pair: open for two minutes, for {user_of}; on the client: friendlet ctl --url URL --cert FILE --key FILE pair\n"),
+        Some(_) => format!("pair: open for two minutes, for {user_of}{key}; on the client: friendlet ctl --url URL --cert FILE --key FILE pair\n"),
         None => format!("pair: ok, this certificate is one of {user_of}, without a login from now on\n"),
     })?;
     Ok(0)

@@ -114,9 +114,10 @@ pub(super) fn write(
         Outcome::Operations(list) => put_operations(out, *list),
         Outcome::Sessions(list) => sessions(out, *list),
         Outcome::Configuration(page) => configuration(out, page),
-        Outcome::Pairing { user, closed } => {
+        Outcome::Pairing { user, key, closed } => {
             out.put(r#"{ "Status": "ok""#)?;
             put_if_any(out, "User", user)?;
+            put_if_any(out, "Key", key)?;
             put_if_any(out, "Closed", closed)?;
             out.put("}")
         }
@@ -309,7 +310,9 @@ fn put_operations(out: &mut Writer<'_>, list: OperationList<'_>) -> Result<(), F
 /// Writes sessions. It begins like [`Outcome::Done`].
 fn sessions(out: &mut Writer<'_>, list: SessionList<'_>) -> Result<(), Full> {
     out.put(r#"{ "Status": "ok""#)?;
-    put_if_any(out, "Pairing", list.window())?;
+    let (window, key) = list.window();
+    put_if_any(out, "Pairing", window)?;
+    put_if_any(out, "PairingKey", key)?;
     out.put(r#", "Sessions": ["#)?;
     let mut joint = "{";
     for (session, is_own) in list.entries() {

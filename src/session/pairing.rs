@@ -50,11 +50,15 @@ impl PairedKey {
 
     /// Returns true for the id, and for any longer beginning of the key up to the whole of it.
     pub fn has_id(&self, id: &str) -> bool {
-        let mut digits = [0; 2 * HASH_BYTES];
-        let digits = base16ct::lower::encode(&self.key, &mut digits).unwrap_or_default();
-        let begin = digits.get(..id.len()).filter(|begin| begin.len() >= KEY_ID_BYTES);
-        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(id.as_bytes()))
+        has_id(&self.key, id)
     }
+}
+
+fn has_id(key: &KeyHash, id: &str) -> bool {
+    let mut digits = [0; 2 * HASH_BYTES];
+    let digits = base16ct::lower::encode(key, &mut digits).unwrap_or_default();
+    let begin = digits.get(..id.len()).filter(|begin| begin.len() >= KEY_ID_BYTES);
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(id.as_bytes()))
 }
 
 impl fmt::Display for PairedKey {
@@ -93,9 +97,9 @@ impl Pairing {
         self.window.is_some() || self.keys.iter().any(Option::is_some)
     }
 
-    /// Returns true without room for another key.
-    pub fn is_full(&self) -> bool {
-        self.keys.iter().all(Option::is_some)
+    /// Returns true without room for another key, unless it is one of those that begin with `only`.
+    pub fn is_full(&self, only: &str) -> bool {
+        self.keys.iter().flatten().filter(|key| !key.has_id(only)).count() == PAIRED_KEYS
     }
 
     /// Opens the window for one key of this user: the first one, or the one that begins with `only`.
@@ -114,9 +118,14 @@ impl Pairing {
         self.early.is_some_and(|early| now < early + PAIRING_TIME)
     }
 
+    /// Begin of the only key that the open window accepts; empty if it is the first one.
+    pub fn only(&self, now: Duration) -> &str {
+        self.window(now).map_or("", |_| &self.only)
+    }
+
     /// Returns true for a key that the window accepts.
-    pub fn is_for(&self, key: &PairedKey) -> bool {
-        self.only.is_empty() || key.has_id(&self.only)
+    pub fn is_for(&self, key: &KeyHash) -> bool {
+        self.only.is_empty() || has_id(key, &self.only)
     }
 
     /// Closes the window. Returns its user.
@@ -260,10 +269,11 @@ mod tests {
     fn keys_up_to_their_limit() {
         let mut pairing = Pairing::default();
         for number in 0..PAIRED_KEYS as u8 {
-            assert!(!pairing.is_full());
+            assert!(!pairing.is_full(""));
             pairing.accept(key(number)).unwrap();
         }
-        assert!(pairing.is_full() && pairing.accept(key(99)).is_none());
+        assert!(pairing.is_full("") && pairing.accept(key(99)).is_none());
+        assert!(!pairing.is_full(&"03".repeat(8)), "that one keeps its place");
         // One that is there already is for another user from now on.
         let again = PairedKey { user: "ben".try_into().unwrap(), ..key(3) };
         let (id, before) = pairing.accept(again.clone()).unwrap();

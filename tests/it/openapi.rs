@@ -19,7 +19,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Empty", ""),
     ("Problem", "title: string, status: integer, detail: string, code?: string, until?: integer, output?: [string]"),
     ("Login", "session: string, user: string, level: string, fullName: string"),
-    ("Sessions", "pairing?: string, sessions: [Session]"),
+    ("Sessions", "pairing?: string, pairingKey?: string, sessions: [Session]"),
     ("Session", "session: string, user: string, device: string, from?: string, since?: integer, idle?: integer, \
         bound?: boolean, paired?: boolean, own: boolean"),
     ("Services", "services: [Service], next?: string"),
@@ -41,7 +41,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Output", "from: integer, next: integer, lost: integer, lines: [string]"),
     ("Result", "exit?: string, output?: string, cut?: boolean"),
     ("Page", "html: string"),
-    ("Pairing", "user?: string, closed?: string"),
+    ("Pairing", "user?: string, key?: string, closed?: string"),
     ("Operations", "operations: [Operation]"),
     ("Operation", "operation: string, function: string, service: string, state: string, ago: integer"),
     ("Any", "[key: string]: unknown"),

@@ -107,15 +107,15 @@ fn paired_panel_needs_no_login_until_its_key_is_ended() {
     let [panel, stranger] = [(), ()].map(|()| Panel::new());
     assert!(!panel.is_known(&server));
     let run = panel.ctl(&server, &["pair"]);
-    assert!(
-        run.code == Some(1) && run.stderr.contains("connected before the window for pairing was open"),
-        "{run:?}"
-    );
+    assert!(run.code == Some(1) && run.stderr.contains("the window for pairing is not open"), "{run:?}");
     // Now the next one that asks could be another client.
     let early = run_command(local(&server).args(["pair", "guest"]), "");
     assert!(early.code == Some(1) && early.stderr.contains("could be faster than yours"), "{early:?}");
     let open = || done(&server, &["pair", "guest", "--only", &panel.hash]);
-    assert!(open().contains("open for two minutes"));
+    let empty = run_command(local(&server).args(["pair", "guest", "--only", ""]), "");
+    assert!(empty.code == Some(1) && empty.stderr.contains("16 hexadecimal digits"), "{empty:?}");
+    assert!(open().contains(&format!("open for two minutes, for guest, key {} alone", panel.hash)));
+    assert!(done(&server, &["sessions"]).starts_with("pair: open for guest, key "));
     assert!(panel.done(&server, &["pair"]).contains("one of guest"), "it learns as whom");
     let run = stranger.ctl(&server, &["pair"]);
     assert!(run.code == Some(1) && run.stderr.contains("the window for pairing is not open"), "{run:?}");
@@ -141,7 +141,7 @@ fn paired_panel_needs_no_login_until_its_key_is_ended() {
     assert!(panel.is_known(&server));
     open();
     let lines = || fs::read_to_string(&audit).unwrap().matches("call=board/pair").count();
-    until("the trail is written", || lines() == 3);
+    until("the trail is written", || lines() == 4);
     server.crash();
     assert!(panel.is_known(&server));
     let run = stranger.ctl(&server, &["pair"]);
@@ -166,6 +166,7 @@ fn paired_panel_needs_no_login_until_its_key_is_ended() {
     let refused = "user=(pairing) from=127.0.0.1 call=user/pair outcome=refused".to_owned();
     let expected = [
         refused.clone(),
+        format!("{by} from=local call=board/pair on=guest outcome=failed"),
         format!("{by} from=local call=board/pair on=guest outcome=failed"),
         opened.clone(),
         format!("user=guest from=127.0.0.1 call=user/pair on={id} outcome=ok"),
@@ -240,7 +241,7 @@ fn pairing_works_over_rest_and_refuses_other_pages() {
         Response::parse(&exchange(panel.connect(&server).unwrap(), request.as_bytes()))
     };
     let refused = send("user/pair", "", "{}");
-    assert!(refused.status != 200 && refused.body.contains("was open"), "{refused:?}");
+    assert!(refused.status != 200 && refused.body.contains("is not open"), "{refused:?}");
     let opened = server
         .post("/system.library/board/pair", &format!("sessionid={ADMIN}&username=guest&key={}", panel.hash));
     assert!(opened.body.contains("ok"), "{opened:?}");
@@ -268,7 +269,7 @@ fn wrong_window_is_closed_by_ctl_and_one_that_is_replaced_is_named() {
     assert!(done(&server, &["sessions"]).starts_with("pair: open for fadmin\n"));
     assert_eq!(done(&server, &["pair", "--cancel"]), "pair: closed for fadmin\n");
     let run = panel.ctl(&server, &["pair"]);
-    assert!(run.code == Some(1) && run.stderr.contains("was open"), "{run:?}");
+    assert!(run.code == Some(1) && run.stderr.contains("is not open"), "{run:?}");
     assert!(!panel.is_known(&server));
     let closed = |user| server.log().contains(&format!("pairing: closed for user {user} by "));
     until("both are in the log", || closed("guest") && closed("fadmin"));

@@ -55,6 +55,12 @@ fn call(fixture: &mut Fixture, key: u8, path: &str) -> String {
     post(fixture, id, path, "")
 }
 
+/// Answer with the user and the key of the window.
+fn only_of(user: &str, key: u8) -> String {
+    let digits = format!("{key:02X}").repeat(8);
+    format!(r#"{{ "Status": "ok", "User": "{user}", "Key": "{digits}"}}"#)
+}
+
 /// Opens the window for this key alone.
 fn open_for(fixture: &mut Fixture, user: &str, key: u8) -> String {
     let digits = format!("{key:02X}").repeat(8);
@@ -69,13 +75,13 @@ fn client_that_asks_before_the_window_is_open_does_not_win_it() {
     assert!(pair(&mut fixture, 1).contains(NOT_OPEN));
     assert!(admin(&mut fixture, "board/pair", "username=anna").contains(faster));
     assert!(!fixture.server.is_pairing());
-    assert_eq!(open_for(&mut fixture, "anna", 2), ok_of("anna"));
+    assert_eq!(open_for(&mut fixture, "anna", 2), only_of("anna", 2));
     assert!(pair(&mut fixture, 1).contains(NOT_OPEN), "not the one that was named");
     assert_eq!(pair(&mut fixture, 2), ok_of("anna"));
     // Without a certificate, too: it would show one to the open window.
     fixture.pass(PAIRING_TIME);
     let id = fixture.connect();
-    assert!(post(&mut fixture, id, "user/pair", "").contains("has shown no certificate"));
+    assert!(post(&mut fixture, id, "user/pair", "").contains(NOT_OPEN));
     fixture.pass(PAIRING_TIME - Duration::from_nanos(1));
     assert!(admin(&mut fixture, "board/pair", "username=anna").contains(faster));
     fixture.pass(Duration::from_nanos(1));
@@ -85,6 +91,71 @@ fn client_that_asks_before_the_window_is_open_does_not_win_it() {
         let answer = admin(&mut fixture, "board/pair", &format!("username=anna&key={key}"));
         assert!(answer.contains("of 16 hexadecimal digits or more"), "{answer}");
     }
+}
+
+/// It opened the window for all of them.
+#[test]
+fn empty_key_opens_no_window_and_that_of_an_open_one_is_shown() {
+    let mut fixture = fixture(4);
+    let answer = admin(&mut fixture, "board/pair", "username=anna&key=");
+    assert!(answer.contains("of 16 hexadecimal digits or more"), "{answer}");
+    assert!(!fixture.server.is_pairing());
+    assert_eq!(open_for(&mut fixture, "anna", 0xA1), only_of("anna", 0xA1));
+    let shown = r#"{ "Status": "ok", "Pairing": "anna", "PairingKey": "A1A1A1A1A1A1A1A1", "Sessions""#;
+    assert!(admin(&mut fixture, "sessions/list", "").starts_with(shown));
+    assert_eq!(admin(&mut fixture, "board/pair", "username=&key="), r#"{ "Status": "ok", "Closed": "anna"}"#);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
+    assert!(!admin(&mut fixture, "sessions/list", "").contains("PairingKey"));
+}
+
+/// It was refused as one that guesses, by the attempts of others or of its own.
+#[test]
+fn named_key_is_paired_whatever_was_guessed() {
+    let mut fixture = fixture(4);
+    while pair(&mut fixture, 1).contains(NOT_OPEN) {}
+    assert_eq!(open_for(&mut fixture, "anna", 2), only_of("anna", 2));
+    assert!(pair(&mut fixture, 1).contains("blocked until"));
+    assert_eq!(pair(&mut fixture, 2), ok_of("anna"));
+}
+
+/// It was paired, and the message said that it would not be.
+#[test]
+fn connection_of_before_the_window_is_not_paired_in_it() {
+    let mut fixture = fixture(4);
+    paired(&mut fixture, "admin", 9);
+    let id = connect(&mut fixture, 1);
+    fixture.pass(Duration::from_nanos(1));
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
+    assert!(post(&mut fixture, id, "user/pair", "").contains("connected before the window"));
+    assert_eq!(pair(&mut fixture, 1), ok_of("anna"), "it connects again");
+}
+
+/// Its attempt kept others from being paired for two minutes.
+#[test]
+fn client_that_is_paired_already_is_answered_with_its_user_and_is_not_early() {
+    let mut fixture = fixture(4);
+    paired(&mut fixture, "anna", 1);
+    for _ in 0..9 {
+        assert_eq!(pair(&mut fixture, 1), ok_of("anna"));
+    }
+    assert_eq!(admin(&mut fixture, "board/pair", "username=admin"), ok_of("admin"));
+    assert_eq!(pair(&mut fixture, 2), ok_of("admin"));
+    assert_eq!(open_for(&mut fixture, "admin", 3), only_of("admin", 3));
+    assert_eq!(pair(&mut fixture, 1), ok_of("anna"), "in the window of another key, too");
+    assert_eq!(keys(&fixture), [(1, "anna".to_owned()), (2, "admin".to_owned())]);
+}
+
+/// The answer was that of a log-out.
+#[test]
+fn paired_client_cannot_log_out() {
+    let mut fixture = fixture(4);
+    paired(&mut fixture, "anna", 1);
+    let answer = call(&mut fixture, 1, "user/logout");
+    assert!(answer.contains("a paired certificate has no session"), "{answer}");
+    // It may end a session that it names.
+    let session = fixture.login("anna", "d");
+    let id = connect(&mut fixture, 1);
+    assert!(!post(&mut fixture, id, "user/logout", &format!("sessionid={session}")).contains("returned"));
 }
 
 /// Pairs a key.
@@ -218,10 +289,10 @@ fn only_administrators_open_the_window_and_only_for_users_who_exist() {
         let answer = post(&mut fixture, id, "board/pair", &format!("sessionid={session}&{form}"));
         assert!(answer.contains(&format!(r#""code":"{code}""#)), "{answer}");
     }
+    // Without a certificate, none is paired. Nor does a GET.
+    assert_eq!(open_for(&mut fixture, "anna", 1), only_of("anna", 1));
     let id = fixture.connect();
     assert!(post(&mut fixture, id, "user/pair", "").contains("has shown no certificate"));
-    // Nor does a GET.
-    assert_eq!(open_for(&mut fixture, "anna", 1), ok_of("anna"));
     let id = connect(&mut fixture, 1);
     let answer = fixture.http(id, "GET /system.library/user/pair HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(answer.contains(r#""code":"5""#), "{answer}");
@@ -234,7 +305,10 @@ fn pairing_of_one_key_more_is_refused() {
         paired(&mut fixture, "anna", key);
     }
     let answer = admin(&mut fixture, "board/pair", "username=anna");
-    assert!(answer.contains("end one of `sessions/list`"), "to try again would never help: {answer}");
+    assert!(answer.contains("end one with `sessions/end`"), "to try again would never help: {answer}");
+    // One of them needs no further room.
+    assert_eq!(open_for(&mut fixture, "admin", 5), only_of("admin", 5));
+    assert_eq!(pair(&mut fixture, 5), ok_of("admin"));
     assert_eq!(admin(&mut fixture, "sessions/end", "session=0303030303030303"), OK);
     paired(&mut fixture, "admin", 99);
     assert_eq!(keys(&fixture).len(), PAIRED_KEYS);
@@ -249,11 +323,13 @@ fn attempts_count_as_guesses_so_that_no_client_waits_for_the_window() {
         refused += 1;
     }
     assert_eq!(refused, 3, "as many as of one name");
-    assert_eq!(open_for(&mut fixture, "anna", 1), ok_of("anna"));
+    assert_eq!(admin(&mut fixture, "board/pair", "username="), OK);
+    assert_eq!(open_for(&mut fixture, "anna", 2), only_of("anna", 2));
     assert!(pair(&mut fixture, 1).contains("blocked until"));
     assert!(fixture.server.is_pairing(), "the window is still open for others");
     // From another address, and after the block.
-    fixture.pass(crate::session::LOCKOUT_FIRST);
+    fixture.pass(PAIRING_TIME);
+    assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
     assert_eq!(pair(&mut fixture, 1), ok_of("anna"));
     // Who has logged in from there is not locked out.
     fixture.login("admin", "d");
@@ -266,7 +342,7 @@ fn window_is_still_open_after_a_pairing_that_could_not_be_stored() {
     for is_queued in [true, false] {
         (fixture.system.is_full, fixture.system.refuses_writes) = (is_queued, !is_queued);
         let errno = if is_queued { 28 } else { 5 };
-        assert_eq!(open_for(&mut fixture, "anna", 2), ok_of("anna"));
+        assert_eq!(open_for(&mut fixture, "anna", 2), only_of("anna", 2));
         assert!(pair(&mut fixture, 2).contains(&format!("Function pair returned: {errno}")));
         assert!(!fixture.server.api.is_writing());
         fixture.system.writes.clear();
@@ -403,7 +479,7 @@ fn wrong_window_is_closed_and_one_that_another_replaces_is_named() {
     assert!(pair(&mut fixture, 1).contains(NOT_OPEN));
     assert!(!admin(&mut fixture, "sessions/list", "").contains("Pairing"));
     // One that is refused closes none.
-    assert_eq!(open_for(&mut fixture, "admin", 1), ok_of("admin"));
+    assert_eq!(open_for(&mut fixture, "admin", 1), only_of("admin", 1));
     assert!(admin(&mut fixture, "board/pair", "username=eve").contains(r#""code":"13""#));
     assert!(fixture.server.is_pairing());
 }
