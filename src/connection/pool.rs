@@ -31,7 +31,8 @@ pub enum Peer {
 impl Peer {
     /// Source that its connections count for.
     pub(super) fn source(self) -> ClientAddr {
-        self.address().unwrap_or(Ipv6Addr::LOCALHOST.into()).into()
+        // That of a process at the local socket is of no client of the network.
+        self.address().unwrap_or(Ipv6Addr::UNSPECIFIED.into()).into()
     }
 
     /// Address of a client of the network.
