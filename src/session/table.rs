@@ -9,6 +9,7 @@ use heapless::{String, Vec};
 
 use ring::digest;
 
+use super::client_addr::ADDRESS_BYTES;
 use super::{
     ClientAddr, PUBLIC_ID_BYTES, SESSION_ID_BYTES, USER_SESSIONS, UserId, UserLevel, Users,
     equal_in_constant_time, public_id,
@@ -39,7 +40,7 @@ pub struct Session {
     pub user: UserId,
     /// Device of the login, if it named one.
     pub device: Option<String<DEVICE_ID_BYTES>>,
-    /// Address of the latest login; `None` in a session of an earlier server.
+    /// Address of the latest login; `None` in a session of a server that did not store it.
     pub source: Option<ClientAddr>,
     /// Time of the latest login; in a session of an earlier server, that of its start.
     pub opened: Duration,
@@ -59,8 +60,9 @@ struct SessionEntry {
 }
 
 /// Longest [`SessionMemo`]: length and bytes of the user's name, session id, length of the device id and one more (0:
-/// without one), device id.
-pub(crate) const SESSION_MEMO_BYTES: usize = 2 + USER_NAME_BYTES + SESSION_ID_BYTES + DEVICE_ID_BYTES;
+/// without one), device id, and the address of the latest login, if it is known.
+pub(crate) const SESSION_MEMO_BYTES: usize =
+    2 + USER_NAME_BYTES + SESSION_ID_BYTES + DEVICE_ID_BYTES + ADDRESS_BYTES;
 
 /// Session as bytes, for a later server; empty: the entry has none.
 pub type SessionMemo = Vec<u8, SESSION_MEMO_BYTES>;
@@ -84,8 +86,9 @@ impl Session {
         let device = self.device.as_deref();
         let length = device.map_or(0, |device| device.len() as u8 + 1);
         // It has room for all of it.
-        let parts =
-            [&[name.len() as u8][..], name, &self.id, &[length], device.unwrap_or_default().as_bytes()];
+        let device = device.unwrap_or_default().as_bytes();
+        let source = self.source.as_ref().map_or(&[][..], |source| &source.0);
+        let parts = [&[name.len() as u8][..], name, &self.id, &[length], device, source];
         parts.into_iter().flatten().copied().collect()
     }
 
@@ -93,13 +96,15 @@ impl Session {
         let (length, rest) = memo.split_first()?;
         let (name, rest) = rest.split_at_checked(usize::from(*length))?;
         let (id, rest) = rest.split_first_chunk()?;
-        let (length, device) = rest.split_first()?;
+        let (length, rest) = rest.split_first()?;
+        let (device, source) = rest.split_at_checked(usize::from(length.saturating_sub(1)))?;
         let device = match length {
             0 => None,
             _ => Some(String::try_from(core::str::from_utf8(device).ok()?).ok()?),
         };
         let user = users.find(core::str::from_utf8(name).ok()?)?;
-        Some(Self { user, device, source: None, opened: now, active: now, is_bound: false, id: *id })
+        let source = source.try_into().ok().map(ClientAddr);
+        Some(Self { user, device, source, opened: now, active: now, is_bound: false, id: *id })
     }
 }
 
@@ -152,6 +157,7 @@ impl SessionTable {
             && let Some(session) = self.session_mut(key)
         {
             (session.source, session.opened, session.active) = (Some(source), now, now);
+            self.note(usize::from(key.index));
             return Ok(key);
         }
         let index = self.find_entry(user, level, now).ok_or(OpenError::Full)?;

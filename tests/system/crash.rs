@@ -106,6 +106,22 @@ fn sessions_live_on_and_ended_ones_do_not() {
     assert!(socket.call(&request("l", "services/allowed/start", "{}", &sessions[0])).contains(OK));
 }
 
+/// After a crash or an upgrade, guesses for other names kept the user out.
+#[test]
+fn user_with_a_session_has_logged_in_from_its_address_for_the_next_server_too() {
+    let mut server = Server::start(&device(&[]));
+    let login = |server: &Server, user: &str, password: &str| {
+        let form = format!("username={user}&password={password}&deviceid=phone");
+        session_of(&server.post("/system.library/login", &form).body)
+    };
+    let session = login(&server, "guest", "guest").unwrap();
+    server.crash();
+    let guesses = (0..10).filter_map(|number| login(&server, &format!("nobody{number}"), "wrong"));
+    assert_eq!(guesses.count(), 0);
+    assert_eq!(login(&server, "fadmin", "secret"), None, "the address has no guesses left");
+    assert_eq!(login(&server, "guest", "guest"), Some(session));
+}
+
 #[test]
 fn output_between_two_servers_is_read_by_the_second() {
     let count = "i=100000; while :; do i=$((i+1)); echo $i; sleep 0.01; done";

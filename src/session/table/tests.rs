@@ -116,7 +116,18 @@ fn sessions_are_taken_over_by_a_later_table() {
         assert_eq!(later.find(&id, at(8)), Some((key, table.user(key).unwrap())));
         let device = |table: &SessionTable| table.session(key).unwrap().device.clone();
         assert_eq!(device(&later), device(&table), "without one is not the same as an empty one");
+        assert_eq!(later.session(key).unwrap().source, Some(here()));
     }
+    // A server of before did not store the address.
+    let mut earlier = SessionTable::new(IDLE, LIFETIME);
+    for (index, memo) in &memos {
+        let length = memo.len().saturating_sub(ADDRESS_BYTES);
+        earlier.inherit(*index, &memo[..length], &both, at(7));
+    }
+    assert_eq!(earlier.len(), 3);
+    assert!(earlier.iter().all(
+        |(key, session)| session.source.is_none() && session.device == table.session(key).unwrap().device
+    ));
     assert_eq!(later.open(b, UserLevel::User, Some(&longest), here(), random(9), at(8)), Ok(phone));
     // Users have other numbers there, or are gone.
     let mut later = SessionTable::new(IDLE, LIFETIME);
