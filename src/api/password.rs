@@ -181,6 +181,9 @@ pub(super) fn finish(change: PasswordChange, is_written: bool, accounts: &mut Ac
     let name = accounts.users.get(user).map(|user| user.name.clone()).unwrap_or_default();
     if is_own {
         accounts.lockout.handle_success(&name, source, now);
+    } else {
+        // Of an earlier password: the user has the new one from an administrator.
+        accounts.lockout.clear(Some(&name));
     }
     accounts.end_sessions(user, session);
     crate::info!("user {}: password changed by {} from {}", name, accounts.users.name(by), source);

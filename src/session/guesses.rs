@@ -68,13 +68,8 @@ impl Guesses {
         }
     }
 
-    /// Forgets the guesses of an address.
-    pub(super) fn clear(&mut self, client: ClientAddr) {
-        self.sources.retain(|source| source.client != client);
-    }
-
     /// Forgets the guesses of all addresses.
-    pub(super) fn clear_all(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.sources.clear();
     }
 }

@@ -301,3 +301,22 @@ fn weak_new_password_is_refused_with_the_reason() {
     let answer = refused(&mut fixture, &format!("sessionid={ADMIN}&username=anna&password={name}"));
     assert!(answer.contains(r#""reason": "a new password must not be the name of the user""#), "{answer}");
 }
+
+/// They stayed blocked for up to an hour with the password that the administrator had just set.
+#[test]
+fn password_set_by_an_administrator_ends_the_blocks_of_its_user() {
+    let mut fixture = Fixture::new(6);
+    for _ in 0..LOCKOUT_ATTEMPTS {
+        let id = post(&mut fixture, "login", "username=anna&password=x&deviceid=d");
+        fixture.check_password(false);
+        answer(&mut fixture, id);
+    }
+    assert!(
+        refused(&mut fixture, &format!("sessionid={ANNA}&oldpassword=x&password=new-password"))
+            .contains("until")
+    );
+    let id = change(&mut fixture, &format!("sessionid={ADMIN}&username=anna&password=new-password"));
+    fixture.finish_check(made(9));
+    assert_eq!(answer(&mut fixture, id), OK);
+    login(&mut fixture, "anna", "d");
+}
