@@ -125,7 +125,7 @@ impl fmt::Display for TlsError {
             Self::ClientAuthority(why) => write!(f, "no usable certificate (PEM) in it: {why}"),
             Self::KeyKind(why) => write!(
                 f,
-                "a private key that cannot be used: {why}; P-256, P-384, Ed25519, and RSA of 2048 to 8192 bits can"
+                "a private key that cannot be used: {why}; P-256, P-384, Ed25519, and RSA of 2048 to 4096 bits can"
             ),
             Self::Mismatch => {
                 f.write_str("certificate and key do not go together: the key is that of another one")
@@ -152,9 +152,15 @@ pub fn server_config(
     let provider = Arc::new(provider(has_aes()));
     let chain = certificates(certificate).map_err(TlsError::Certificate)?;
     let mut shown: usize = chain.iter().map(|certificate| certificate.len()).sum();
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Key(error.to_string()))?;
+    let has_password = key.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
+        TlsError::Key(if has_password { "it has a password".to_owned() } else { error.to_string() })
+    })?;
     let signer = provider.key_provider.load_private_key(key);
-    let signer = signer.map_err(|error| TlsError::KeyKind(error.to_string()))?;
+    let signer = signer.map_err(|error| match error {
+        Error::General(why) => TlsError::KeyKind(why),
+        other => TlsError::KeyKind(other.to_string()),
+    })?;
     let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(TlsClock))
         .with_protocol_versions(&[&version::TLS13])
         .map_err(|error| TlsError::Protocol(error.to_string()))?;
@@ -176,7 +182,9 @@ pub fn server_config(
         // Of a key that does not reveal its public half.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(Error::InconsistentKeys(_)) => return Err(TlsError::Mismatch),
-        Err(error) => return Err(TlsError::Certificate(error.to_string())),
+        Err(_) => {
+            return Err(TlsError::Certificate("it is broken, or not one of X.509 version 3".to_owned()));
+        }
     }
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -188,6 +196,9 @@ pub fn server_config(
     config.ignore_client_order = true;
     Ok(Arc::new(config))
 }
+
+/// Word in the PEM file of a private key with a password, in its title or below (RFC 1421, 4.6.1.1).
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
 /// Returns the TLS 1.3 suites of ring in the order of their cost here, which overrides the client's order.
 /// With AES instructions, AES with SHA-256 is the cheapest: SHA-384 adds a fifth to a handshake. Without

@@ -97,7 +97,7 @@ MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgcke4l1hOgpb9uJEJ\n\
 SuRfZ0DxquOTUYbpPrcH+Ed76H6hRANCAAQBmDL9FDRfJjn7TjeUp++Gb92wIXXg\n\
 SFamTlc+fhAT9Iza3clSKe7EqW6ldPz3Ott40owDmdOyctkD7JxQ8P4c\n\
 -----END PRIVATE KEY-----",
-        "UnsupportedCertVersion",
+        "not one of X.509 version 3",
     ),
 ];
 
@@ -106,7 +106,21 @@ fn each_kind_that_cannot_be_used_has_its_reason() {
     for (name, certificate, key, reason) in UNUSABLE {
         let error = server_config(certificate.as_bytes(), key.as_bytes(), None).unwrap_err();
         assert!(error.to_string().contains(reason), "{name}: {error}");
+        assert!(!error.to_string().contains("unexpected error"), "{name}: {error}");
         assert_eq!(matches!(error, TlsError::KeyKind(_)), reason.contains("key"), "{name}");
+    }
+}
+
+/// Both forms of openssl. One was a base64 error, the other one a file without a key.
+#[test]
+fn key_with_a_password_is_called_so() {
+    let CertifiedKey { cert, .. } = generate_simple_self_signed(["h".to_owned()]).unwrap();
+    for key in [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGH\n-----END ENCRYPTED PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIGH\n-----END RSA PRIVATE KEY-----",
+    ] {
+        let error = server_config(cert.pem().as_bytes(), key.as_bytes(), None).unwrap_err().to_string();
+        assert!(error.ends_with("it has a password"), "{error}");
     }
 }
 
