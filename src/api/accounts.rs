@@ -7,7 +7,7 @@ use heapless::Vec;
 use super::Platform;
 use crate::call::{Call, Caller, Failure, Identity};
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS, SESSIONS, USERS};
-use crate::log::{RateLimit, Subject, SubjectLimit};
+use crate::log::{RateLimit, Subject, SubjectLimit, Suppressed};
 use crate::session::{
     ClientAddr, KeyHash, Lockout, Pairing, PasswordHash, Rights, SALT_BYTES, SessionKey, SessionTable,
     TokenId, TokenRefusal, Tokens, UserId, Users,
@@ -143,7 +143,7 @@ impl Accounts {
 
     /// Returns the number of refusals that were not logged since the last one, if this one is to be logged: a client
     /// that guesses must not fill the log.
-    pub(super) fn log_refusal(&mut self, now: Duration) -> Option<u64> {
+    pub(super) fn log_refusal(&mut self, now: Duration) -> Option<Suppressed> {
         self.refusals.try_acquire(now)
     }
 

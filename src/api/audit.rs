@@ -269,13 +269,7 @@ pub(crate) fn refused_session(
     let accounts = &mut cx.api.accounts;
     if let Some(suppressed) = accounts.log_refusal(cx.now) {
         let user = user.map_or("?", |user| accounts.users.name(user));
-        crate::warning!(
-            "token of {} from {}: {} ({} similar lines suppressed)",
-            user,
-            source,
-            refusal,
-            suppressed
-        );
+        crate::warning!("token of {} from {}: {}{}", user, source, refusal, suppressed);
     }
 }
 

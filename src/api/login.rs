@@ -143,12 +143,7 @@ pub(super) fn complete<'a>(
 /// Logs a refused login. The name is unproved.
 pub(super) fn log_refusal(name: &str, source: ClientAddr, cx: &mut Context<'_>) {
     if let Some(suppressed) = cx.api.accounts.log_refusal(cx.now) {
-        crate::warning!(
-            "user {}: login from {} refused ({} similar lines suppressed)",
-            Word(beginning(name)),
-            source,
-            suppressed
-        );
+        crate::warning!("user {}: login from {} refused{}", Word(beginning(name)), source, suppressed);
     }
 }
 
@@ -210,15 +205,15 @@ pub(super) fn logout<'a>(
     call: &Call<'a>,
     caller: &Caller,
     identity: Identity,
-    if named.is_none() && matches!(identity, Identity::Paired(..)) {
-        let reason = "a paired certificate has no session; `sessions/end` (ctl sessions end ID) ends it";
-        return Outcome::Failed(Failure::Unchanged { function: "logout", reason });
-    }
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     let accounts = &mut cx.api.accounts;
     let named = call.session.filter(|_| accounts.is_admin(identity));
     let named = named.and_then(|id| accounts.sessions.find(id, cx.now)).map(|(key, _)| key);
+    if named.is_none() && matches!(identity, Identity::Paired(..)) {
+        let reason = "a paired certificate has no session; `sessions/end` (ctl sessions end ID) ends it";
+        return Outcome::Failed(Failure::Unchanged { function: "logout", reason });
+    }
     // A token belongs to the configuration file: no call ends it.
     if let Some(key) = named.or(identity.session())
         && let Some(user) = accounts.sessions.user(key)

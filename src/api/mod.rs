@@ -297,13 +297,7 @@ fn not_allowed<'a>(
     let accounts = &mut cx.api.accounts;
     if let Some(suppressed) = accounts.log_refusal(cx.now) {
         let user = accounts.name(identity);
-        warning!(
-            "user {}: {} from {} refused ({} similar lines suppressed)",
-            user,
-            call.path,
-            caller.source,
-            suppressed
-        );
+        warning!("user {}: {} from {} refused{}", user, call.path, caller.source, suppressed);
     }
     Failure::NotAllowed
 }

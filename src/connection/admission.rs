@@ -24,11 +24,7 @@ impl Server {
         if let (Peer::Local { uid }, None) = (peer, local)
             && let Some(suppressed) = self.shared.refusals.try_acquire(now)
         {
-            crate::warning!(
-                "local socket: refused to user {} ({} similar lines suppressed)",
-                uid,
-                suppressed
-            );
+            crate::warning!("local socket: refused to user {}{}", uid, suppressed);
         }
         let is_proxied = peer.address().is_some_and(|address| self.shared.http.front.trusts(address));
         slot.open(peer, local, is_proxied, now);
@@ -57,7 +53,7 @@ impl Server {
             Counters::add(&mut self.api.counters.unauthenticated);
             if let Some(suppressed) = self.shared.refusals.try_acquire(now) {
                 crate::warning!(
-                    "all slots are in use: evicted a connection without an identity from {} ({} similar lines suppressed)",
+                    "all slots are in use: evicted a connection without an identity from {}{}",
                     slot.place.source,
                     suppressed
                 );

@@ -88,11 +88,7 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             if rejection.status == 403
                 && let Some(suppressed) = cx.refusals.try_acquire(cx.now)
             {
-                crate::info!(
-                    "request refused: {} ({} similar lines suppressed)",
-                    rejection.reason,
-                    suppressed
-                );
+                crate::info!("request refused: {}{}", rejection.reason, suppressed);
             }
             reject(connection, &rejection, cx.http, cx.now);
             return;

@@ -113,7 +113,7 @@ impl Context<'_> {
     pub(super) fn log_refusal(&mut self, reason: impl core::fmt::Display) {
         Counters::add(&mut self.api.counters.bad_messages);
         if let Some(suppressed) = self.refusals.try_acquire(self.now) {
-            crate::debug!("message refused: {} ({} similar lines suppressed)", reason, suppressed);
+            crate::debug!("message refused: {}{}", reason, suppressed);
         }
     }
 }

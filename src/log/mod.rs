@@ -43,7 +43,7 @@ pub use buffer::{
 pub use clock::{ClockSample, StepWatch, header, sample_clock};
 pub use level::{Level, level, set_level};
 pub use line::is_harmful;
-pub use rate::{RateLimit, Subject, SubjectLimit};
+pub use rate::{RateLimit, Subject, SubjectLimit, Suppressed};
 pub use reason::Reason;
 pub use ring::{RECORD_END, Ring};
 pub use stderr::{attach, discard, fill, is_attached, never_wait, print};

@@ -15,10 +15,20 @@ pub struct RateLimit {
     suppressed: u64,
 }
 
+/// Number of records that were suppressed since the last one. Displayed as the end of the next one; nothing for none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Suppressed(u64);
+
+impl fmt::Display for Suppressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, " ({} similar lines suppressed)", self.0) }
+    }
+}
+
 impl RateLimit {
     /// Acquires a record at `now` (time since start). Returns the number of records suppressed since
     /// the last acquired one, or `None` if this one is to be suppressed.
-    pub fn try_acquire(&mut self, now: Duration) -> Option<u64> {
+    pub fn try_acquire(&mut self, now: Duration) -> Option<Suppressed> {
         if now.saturating_sub(self.window_start) >= LOG_WINDOW {
             self.window_start = now;
             self.acquired = 0;
@@ -28,7 +38,7 @@ impl RateLimit {
             return None;
         }
         self.acquired += 1;
-        Some(core::mem::take(&mut self.suppressed))
+        Some(Suppressed(core::mem::take(&mut self.suppressed)))
     }
 }
 
@@ -127,12 +137,17 @@ mod tests {
     fn burst_is_acquired_and_the_rest_is_counted() {
         let mut limit = RateLimit::default();
         for _ in 0..LOG_BURST {
-            assert_eq!(limit.try_acquire(Duration::from_secs(1)), Some(0));
+            assert_eq!(
+                limit.try_acquire(Duration::from_secs(1)).unwrap().to_string(),
+                "",
+                "not that there are none"
+            );
         }
         for _ in 0..1000 {
             assert_eq!(limit.try_acquire(Duration::from_secs(2)), None);
         }
         assert_eq!(limit.try_acquire(LOG_WINDOW - Duration::from_millis(1)), None);
-        assert_eq!(limit.try_acquire(LOG_WINDOW), Some(1001));
+        let suppressed = limit.try_acquire(LOG_WINDOW).unwrap();
+        assert_eq!(suppressed.to_string(), " (1001 similar lines suppressed)");
     }
 }

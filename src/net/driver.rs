@@ -385,7 +385,7 @@ impl<'a> Connection<'a> {
     ) {
         let Err(failure) = result else { return };
         if let Some(suppressed) = endpoint.log_limit(self.now) {
-            crate::debug!("TLS: {} ({} lines suppressed)", failure, suppressed);
+            crate::debug!("TLS: {}{}", failure, suppressed);
         }
         self.phase.failed = true;
         *state = endpoint.handle_end(self.id, End::Tls, self.now);

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::connection::{End, Peer, SlotId, Stage, State};
+use crate::log::Suppressed;
 
 /// State machines of all connections. A task borrows them mutably for one poll, and never across an await.
 pub trait Endpoint {
@@ -58,5 +59,5 @@ pub trait Endpoint {
 
     /// Limits the rate of log lines that clients can cause at will. Returns the number of lines suppressed
     /// since the last one, or `None` if this line is to be suppressed.
-    fn log_limit(&mut self, now: Duration) -> Option<u64>;
+    fn log_limit(&mut self, now: Duration) -> Option<Suppressed>;
 }

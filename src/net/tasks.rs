@@ -124,11 +124,7 @@ async fn accept<E: Endpoint>(
             Err(error) => {
                 let now = endpoint.borrow().now();
                 if let Some(suppressed) = endpoint.borrow_mut().log_limit(now) {
-                    crate::warning!(
-                        "cannot accept a connection: {} ({} lines suppressed)",
-                        error,
-                        suppressed
-                    );
+                    crate::warning!("cannot accept a connection: {}{}", error, suppressed);
                 }
                 pause.after(ACCEPT_PAUSE).await;
                 continue;

@@ -19,7 +19,7 @@ use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict, StoredPage};
 use crate::connection::{End, Peer, Server, SlotId, Stage, State};
 use crate::keeper::{KeeperEvent, Processes, RunEnd, RunOwner, Unfinished};
-use crate::log::{self, LOG_WINDOW, RateLimit, Reason, StepWatch};
+use crate::log::{self, LOG_WINDOW, RateLimit, Reason, StepWatch, Suppressed};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
 use crate::service::{CheckError, Exit, LastExit, ServiceId};
@@ -427,7 +427,7 @@ impl Endpoint for Core {
         self.server.state(id)
     }
 
-    fn log_limit(&mut self, now: Duration) -> Option<u64> {
+    fn log_limit(&mut self, now: Duration) -> Option<Suppressed> {
         // The upkeep has the line written to the log files.
         self.finish_step(now);
         self.log_limit.try_acquire(now)

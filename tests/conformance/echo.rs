@@ -193,8 +193,8 @@ impl Endpoint for Server {
         self.end(id)
     }
 
-    fn log_limit(&mut self, _: Duration) -> Option<u64> {
-        Some(0)
+    fn log_limit(&mut self, _: Duration) -> Option<friendlet::log::Suppressed> {
+        Some(friendlet::log::Suppressed::default())
     }
 }
 

@@ -137,7 +137,7 @@ fn other_users_are_refused() {
     let refused = list();
     let reason = "permission denied: only root and the user of the server may use this socket";
     assert!(refused.code == Some(77) && refused.stderr.contains(reason), "{refused:?}");
-    until("it is logged", || server.log().contains(&format!("local socket: refused to user {STRANGER} ")));
+    until("it is logged", || server.log().contains(&format!("local socket: refused to user {STRANGER}\n")));
     assert!(done(&server, &["list"]).contains("hello"));
 }
 

@@ -66,7 +66,7 @@ impl Endpoint for Fake {
         self.state(id)
     }
 
-    fn log_limit(&mut self, _: Duration) -> Option<u64> {
+    fn log_limit(&mut self, _: Duration) -> Option<crate::log::Suppressed> {
         None
     }
 }
