@@ -96,7 +96,8 @@ impl ClientFrom {
                 node.split_once(':').filter(|(_, port)| !port.contains(':')).map_or(node, |(host, _)| host)
             }
         };
-        host.parse().ok()
+        // `::` and `0.0.0.0` are of no host, and `::` stands for the local socket.
+        host.parse().ok().filter(|address: &IpAddr| !address.is_unspecified())
     }
 }
 
@@ -180,7 +181,7 @@ pub fn proxy_header(bytes: &[u8]) -> Result<Option<(usize, Option<IpAddr>)>, Wro
         // The proxy's own connection, such as a check, or a client without an address of IP.
         _ => None,
     };
-    Ok(Some((16 + length, client)))
+    Ok(Some((16 + length, client.filter(|address| !address.is_unspecified()))))
 }
 
 #[cfg(test)]
@@ -233,6 +234,7 @@ mod tests {
             // Written by a stranger before a word without an address.
             ("X-Forwarded-For: 192.0.2.9, unknown, 10.0.0.3", Some("10.0.0.3")),
             ("X-Forwarded-For: 192.0.2.9, ", None),
+            ("X-Forwarded-For: ::", None),
             ("Forwarded: for=192.0.2.9", None),
             ("Host: 192.0.2.9", None),
         ] {
@@ -274,6 +276,7 @@ mod tests {
             (header(0x21, 0x11, &long), Some("192.0.2.1")),
             (header(0x20, 0x00, &[]), None),
             (header(0x20, 0x11, &four), None),
+            (header(0x21, 0x21, &[0; 36]), None),
             (header(0x21, 0x31, &[0; 216]), None),
         ] {
             assert_eq!(proxy_header(&header), Ok(Some((header.len(), client.map(address)))));

@@ -260,9 +260,9 @@ mod tests {
         let mut pairing = Pairing::default();
         let now = Duration::from_secs(5);
         pairing.open(UserId::LOCAL_OWNER, String::new(), now);
-        assert!(pairing.is_for(&key(1)) && pairing.is_for(&key(2)));
+        assert!(pairing.is_for(&key(1).key) && pairing.is_for(&key(2).key));
         pairing.open(UserId::LOCAL_OWNER, String::try_from(key(1).public_id().as_str()).unwrap(), now);
-        assert!(pairing.is_for(&key(1)) && !pairing.is_for(&key(2)));
+        assert!(pairing.is_for(&key(1).key) && !pairing.is_for(&key(2).key));
     }
 
     #[test]
