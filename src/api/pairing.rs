@@ -133,6 +133,8 @@ pub(super) fn accept<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'
     let left = left.filter(|_| window.is_none() || accounts.pairing.only(cx.now).is_empty());
     let (Some((window, key)), None) = (window, left) else {
         return match caller.key.and_then(|key| accounts.of_key(&key)) {
+            // It may be the key that is not on the disk yet.
+            Some(_) if cx.api.pairing.is_writing() => Outcome::Failed(Failure::TableFull),
             Some(paired) => {
                 let user = cx.api.accounts.users.name(paired.user());
                 Outcome::Pairing { user, key: "", closed: "" }

@@ -1,7 +1,7 @@
 //! `friendlet passwd`: prints a `[[user]]` table with the hash of a password.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io;
 use std::process::ExitCode;
 
 use super::{exit, print};
@@ -66,29 +66,21 @@ pub(super) fn run(user: &str) -> ExitCode {
 
 fn read() -> Result<String, PasswdError> {
     if !terminal::is_terminal() {
-        return read_line(&mut io::stdin().lock());
+        return read_line(&mut terminal::read_input);
     }
-    let mut hidden = BufReader::new(HiddenInput::new().map_err(PasswdError::Io)?);
+    let mut hidden = HiddenInput::new().map_err(PasswdError::Io)?;
     log::print(format_args!("Password: "));
-    let password = read_line(&mut hidden)?;
+    let password = read_line(&mut |buffer| hidden.read(buffer))?;
     log::print(format_args!("Again: "));
-    let again = read_line(&mut hidden);
+    let again = read_line(&mut |buffer| hidden.read(buffer));
     drop(hidden);
     if again.is_ok_and(|again| again == password) { Ok(password) } else { Err(PasswdError::Differs) }
 }
 
 /// Reads the first line, without its end.
-fn read_line(input: &mut dyn BufRead) -> Result<String, PasswdError> {
-    let mut line = Vec::new();
+fn read_line(read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> Result<String, PasswdError> {
     // The longest password and the end of its line.
-    let limit = PASSWORD_BYTES as u64 + 2;
-    input.take(limit).read_until(b'\n', &mut line).map_err(PasswdError::Io)?;
-    if line.last() == Some(&b'\n') {
-        line.pop();
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-    }
+    let line = terminal::read_line(read, PASSWORD_BYTES + 2).map_err(PasswdError::Io)?.unwrap_or_default();
     match line.len() {
         0 => Err(PasswdError::Empty),
         len if len > PASSWORD_BYTES => Err(PasswdError::TooLong),
@@ -107,12 +99,14 @@ fn table(user: &str, plain: &str) -> Result<String, PasswdError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
     use crate::limits::PASSWORD_ROUNDS;
     use crate::session::PASSWORD_ROUNDS_MIN;
 
-    fn line(input: &[u8]) -> Result<String, String> {
-        read_line(&mut &input[..]).map_err(|error| error.to_string())
+    fn line(mut input: &[u8]) -> Result<String, String> {
+        read_line(&mut |buffer| input.read(buffer)).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -145,9 +139,10 @@ mod tests {
     #[test]
     fn lines_are_read_in_turn() {
         let mut input = &b"one\ntwo\n"[..];
-        assert_eq!(read_line(&mut input).unwrap(), "one");
-        assert_eq!(read_line(&mut input).unwrap(), "two");
-        assert!(matches!(read_line(&mut input), Err(PasswdError::Empty)));
+        let mut next = || read_line(&mut |buffer| input.read(buffer));
+        assert_eq!(next().unwrap(), "one");
+        assert_eq!(next().unwrap(), "two");
+        assert!(matches!(next(), Err(PasswdError::Empty)));
     }
 
     #[test]

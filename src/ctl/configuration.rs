@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -99,7 +100,11 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
     let editor = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| std::env::var(name).ok());
     let editor = editor.into_iter().find(|editor| !editor.is_empty()).unwrap_or_else(|| "vi".to_owned());
     let mut command = Command::new("/bin/sh");
-    command.argument("sh").argument("-c").argument(format!("{editor} \"$0\"")).argument(&draft);
+    command
+        .argument("sh")
+        .argument("-c")
+        .argument(format!("trap : INT QUIT; {editor} \"$0\""))
+        .argument(&draft);
     // Keys such as Ctrl-C are for the editor alone, which has signals of its own.
     let signals = SignalFd::new(&[libc::SIGINT, libc::SIGQUIT]).ok();
     let exit = command.inherit_variables().start(Surroundings::Inherited).and_then(wait);
@@ -161,15 +166,17 @@ fn continues(draft: &Path, env: &mut Env<'_>) -> Result<bool, Failure> {
 /// Text of a file; `-` is standard input.
 fn read_file(path: &str) -> Result<String, Failure> {
     // By its path, a socket cannot be opened.
-    let mut text = String::new();
-    let read = match path {
-        "-" => io::stdin().take(FILE_BYTES).read_to_string(&mut text),
-        _ => fs::File::open(path).and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text)),
+    let file = match path {
+        "-" => io::stdin().as_fd().try_clone_to_owned().map(fs::File::from),
+        _ => fs::File::open(path),
     };
-    let why = match read {
-        Ok(length) if length as u64 == FILE_BYTES => "it is longer than 1 MB".to_owned(),
-        Ok(_) => return Ok(text),
-        Err(error) => error.to_string(),
+    let mut bytes = Vec::new();
+    let read = file.and_then(|file| file.take(FILE_BYTES).read_to_end(&mut bytes));
+    let why = match (read, String::from_utf8(bytes)) {
+        (Err(error), _) => error.to_string(),
+        (Ok(length), _) if length as u64 == FILE_BYTES => "it is longer than 1 MB".to_owned(),
+        (_, Err(_)) => "it is not UTF-8".to_owned(),
+        (_, Ok(text)) => return Ok(text),
     };
     Err(Failure::new(FAILED, format!("cannot read {path}: {why}")))
 }

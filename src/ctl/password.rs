@@ -1,13 +1,13 @@
 //! Passwords: prompt, and the form in which they are sent.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 
 use ring::digest;
 
 use crate::sys::terminal::{self, HiddenInput};
 
 /// Longest line that is read as a password.
-const LINE_BYTES: u64 = 4096;
+const LINE_BYTES: usize = 4096;
 
 /// Reads a password, one line of standard input; on a terminal, after a prompt and without echo.
 ///
@@ -20,9 +20,8 @@ pub fn read_password(prompt: &str) -> io::Result<String> {
 
 /// Reads one line of standard input; on a terminal, after a prompt. A secret is not echoed.
 pub(super) fn read_answer(prompt: &str, is_secret: bool) -> io::Result<String> {
-    let input = io::stdin();
     if !terminal::is_terminal() {
-        return read_line(&mut input.lock());
+        return read_line(&mut terminal::read_input);
     }
     // The echo ends before anybody types.
     let hidden = is_secret.then(HiddenInput::new).transpose()?;
@@ -30,8 +29,8 @@ pub(super) fn read_answer(prompt: &str, is_secret: bool) -> io::Result<String> {
     write!(err, "{prompt}")?;
     err.flush()?;
     match hidden {
-        Some(hidden) => read_line(&mut BufReader::new(hidden)),
-        None => read_line(&mut input.lock()),
+        Some(mut hidden) => read_line(&mut |buffer| hidden.read(buffer)),
+        None => read_line(&mut terminal::read_input),
     }
 }
 
@@ -41,29 +40,30 @@ pub(super) fn hashed(password: &str) -> String {
     format!("HASHED{}", base16ct::lower::encode_string(hash.as_ref()))
 }
 
-fn read_line(input: &mut dyn BufRead) -> io::Result<String> {
-    let mut line = String::new();
-    if io::Read::take(input, LINE_BYTES).read_line(&mut line)? == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no line on standard input"));
-    }
-    if line.ends_with('\n') {
-        line.pop();
-        if line.ends_with('\r') {
-            line.pop();
-        }
-    }
-    Ok(line)
+fn read_line(read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<String> {
+    let line = terminal::read_line(read, LINE_BYTES)?;
+    let line =
+        line.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "no line on standard input"))?;
+    String::from_utf8(line).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
+
+    fn line(mut input: &[u8]) -> io::Result<String> {
+        read_line(&mut |buffer| input.read(buffer))
+    }
 
     #[test]
     fn one_line_without_its_end() {
         for (input, password) in [("secret\n", "secret"), ("a b \r\nc\n", "a b "), ("é", "é"), ("\n", "")] {
-            assert_eq!(read_line(&mut input.as_bytes()).unwrap(), password);
+            assert_eq!(line(input.as_bytes()).unwrap(), password);
         }
-        assert_eq!(read_line(&mut "".as_bytes()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(line(b"").unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(line(b"\xff\n").unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(line(&[b'a'; LINE_BYTES + 1]).unwrap().len(), LINE_BYTES);
     }
 }

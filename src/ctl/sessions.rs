@@ -46,11 +46,10 @@ pub(super) fn pair(
             let form =
                 [("sessionid", session.as_str()), ("username", user), ("key", only.unwrap_or_default())];
             // Without `--only`, the call has no key: an empty one is a mistake.
-            post(invocation, env, "board/pair", &form[..2 + usize::from(only.is_some())])
+            post(invocation, env, "board/pair", &form[..2 + usize::from(only.is_some())])?
         }
-        None => post(invocation, env, "user/pair", &[("deviceid", &device_id())]),
+        None => post(invocation, env, "user/pair", &[("deviceid", &device_id())])?,
     };
-    let content = content.map_err(in_words_of_ctl)?;
     if invocation.json {
         env.print(&(content + "\n"))?;
         return Ok(0);
@@ -69,21 +68,6 @@ pub(super) fn pair(
         None => format!("pair: ok, this certificate is one of {user_of}, without a login from now on\n"),
     })?;
     Ok(0)
-}
-
-/// The failure with options and commands of the client in place of parameters and calls. This client has shown its
-/// certificate, if the server has asked for one.
-fn in_words_of_ctl(failure: Failure) -> Failure {
-    if failure.text.contains("has shown no certificate") {
-        return failure.with_text(
-            "pair: the server has asked for no certificate, so that this client has connected before the window for \
-             pairing was open; an administrator opens it with `friendlet ctl pair USER`",
-        );
-    }
-    let text = failure.text.replace("give the `key` of yours", "name the key of yours with --only");
-    let text =
-        text.replace("`sessions/list`", "`friendlet ctl sessions` with `friendlet ctl sessions end ID`");
-    failure.with_text(text)
 }
 
 fn rows(content: &str) -> Result<Vec<Row>, Failure> {
@@ -127,24 +111,5 @@ mod tests {
              00000001  ben              -          -       1m 1s  0s    -\n"
         );
         assert!(rows("nonsense").is_err());
-    }
-
-    #[test]
-    fn words_of_the_protocol_become_those_of_ctl() {
-        for (text, words) in [
-            (
-                "faster than yours: give the `key` of yours, or stop",
-                "yours: name the key of yours with --only, or",
-            ),
-            (
-                "no room; end one of `sessions/list`",
-                "end one of `friendlet ctl sessions` with `friendlet ctl sessions end",
-            ),
-            ("the client has shown no certificate, or ..", "was open; an administrator opens it with"),
-            ("User not found (code 13)", "User not found (code 13)"),
-        ] {
-            let failure = in_words_of_ctl(Failure::new(FAILED, text));
-            assert!(failure.text.contains(words), "{}", failure.text);
-        }
     }
 }

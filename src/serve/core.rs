@@ -4,7 +4,6 @@ use core::net::IpAddr;
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::HELD_UP;
@@ -39,9 +38,9 @@ pub(super) struct Core {
     pub(super) server: Server,
     pub(super) system: System,
     pub(super) reloads: Reloads,
-    clock: Clock,
+    pub(super) clock: Clock,
     output_files: Option<OutputFiles>,
-    syslog: Syslog,
+    pub(super) syslog: Syslog,
     connections: Rc<ConnectionTable>,
     sd_notify: Rc<SdNotify>,
     upkeep: Upkeep,
@@ -447,21 +446,6 @@ pub(super) async fn upkeep(core: Rc<RefCell<Core>>, timer: Rc<Timer>) {
         std::future::poll_fn(|context| timer.poll(context)).await;
         core.borrow_mut().run_upkeep();
     }
-}
-
-/// Sends to the log server.
-pub(super) async fn syslog(core: Rc<RefCell<Core>>) {
-    std::future::poll_fn(|context| {
-        let core = &mut *core.borrow_mut();
-        let now = core.now();
-        let lines = Lines { processes: core.system.processes(), services: core.server.services(), now };
-        if core.syslog.poll(context, &lines, &core.clock) {
-            // The upkeep reports it.
-            core.finish_step(now);
-        }
-        Poll::<()>::Pending
-    })
-    .await
 }
 
 /// Passes the results of the password thread to the server.

@@ -88,7 +88,7 @@ use crate::sys::password::PasswordWorker;
 use crate::sys::state_writer::StateWriter;
 use crate::sys::{
     EnabledFile, HostAddresses, NotifyEnvironment, NotifyState, PairedFile, PasswordsFile, Received,
-    SdNotify, Signals, file, log_threads, random, state_lock,
+    SdNotify, Signals, file, log_threads, random,
 };
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{info, limits, warning};
@@ -254,7 +254,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let clock = link.clock;
     // This comes first, then the lock of the state directory: a second server must not replace the users and
     // keys of the first one, or run every service twice.
-    await_predecessor(state_dir);
+    state::await_predecessor(state_dir);
     let is_unconfirmed = link.inherited.is_unconfirmed();
     let left = mark::read(state_dir, &files.config, is_unconfirmed);
     if is_unconfirmed && let Some(address) = left.address(&files, state_dir) {
@@ -401,7 +401,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         .and_then(|()| tasks.spawn(core::events(Rc::clone(&core), Rc::clone(&processes), Rc::clone(&gone))))
         .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
         .and_then(|()| tasks.spawn(core::conditions(Rc::clone(&core), conditions)))
-        .and_then(|()| tasks.spawn(core::syslog(Rc::clone(&core))))
+        .and_then(|()| tasks.spawn(syslog::send_all(Rc::clone(&core))))
         .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
         .and_then(|()| tasks.spawn(core::stored_logs(Rc::clone(&core), log_reader)))
         .and_then(|()| tasks.spawn(reloads::run(Rc::clone(&core), Rc::clone(&reloader))))
@@ -432,15 +432,6 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     block_on(&mut tasks, smol::future::or(end, keeper_end)).map_err(no_reactor)??;
     core.borrow_mut().flush_output();
     Ok(shutdown.end())
-}
-
-/// Waits until no other server has the state directory, for a short time: the server of a keeper that was killed ends some
-/// milliseconds later, and has the port.
-fn await_predecessor(state_dir: &Path) {
-    let begun = Instant::now();
-    while state_lock::is_in_use(state_dir) && begun.elapsed() < PREDECESSOR_TIME {
-        std::thread::sleep(PREDECESSOR_PAUSE);
-    }
 }
 
 /// Opens the TCP port. With `falls_back`, the address may be one that this machine gets later, because a board has

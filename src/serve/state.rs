@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Instant;
 
-use super::StartError;
+use super::{PREDECESSOR_PAUSE, PREDECESSOR_TIME, StartError};
 use crate::config::{self, NOTICE_BYTES};
 use crate::log::Reason;
 use crate::log::console::error;
 use crate::sys::file::{self, BROKEN, FileError, with_suffix};
 use crate::sys::state_file::Notices;
-use crate::sys::state_lock::{LockError, StateLock};
+use crate::sys::state_lock::{self, LockError, StateLock};
 
 /// State directory as the server starts.
 #[derive(Debug)]
@@ -125,6 +126,15 @@ fn in_use(dir: &Path, holder: Option<u32>) -> StartError {
             dir.display()
         ),
     )
+}
+
+/// Waits until no other server has the state directory, for a short time: the server of a keeper that was killed ends some
+/// milliseconds later, and has the port.
+pub(super) fn await_predecessor(state_dir: &Path) {
+    let begun = Instant::now();
+    while state_lock::is_in_use(state_dir) && begun.elapsed() < PREDECESSOR_TIME {
+        std::thread::sleep(PREDECESSOR_PAUSE);
+    }
 }
 
 #[cfg(test)]

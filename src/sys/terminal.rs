@@ -1,7 +1,7 @@
 //! Terminal of a person.
 
 use core::ffi::c_int;
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, IsTerminal as _};
 
 use libc::{SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -32,6 +32,26 @@ impl HiddenInput {
         Ok(Self { before, signals })
     }
 
+    /// Reads bytes of standard input.
+    ///
+    /// # Errors
+    /// Error of the terminal.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let input = io::stdin();
+        loop {
+            let mut descriptors =
+                [PollFd::new(&self.signals, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
+            retry_on_intr(|| poll(&mut descriptors, None))?;
+            let [signal, _] = descriptors;
+            if signal.revents().is_empty() {
+                return read_input(buffer);
+            }
+            // It stays pending, and ends or stops this process here. Whoever continues it goes on typing.
+            self.show();
+            self.signals = hide(&self.before)?;
+        }
+    }
+
     fn show(&self) {
         // If this fails, nothing else can restore the echo.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
@@ -50,24 +70,6 @@ fn hide(before: &Termios) -> io::Result<SignalFd> {
     Ok(signals)
 }
 
-impl Read for HiddenInput {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let input = io::stdin();
-        loop {
-            let mut descriptors =
-                [PollFd::new(&self.signals, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
-            retry_on_intr(|| poll(&mut descriptors, None))?;
-            let [signal, _] = descriptors;
-            if signal.revents().is_empty() {
-                return Ok(rustix::io::read(&input, buffer)?);
-            }
-            // It stays pending, and ends or stops this process here. Whoever continues it goes on typing.
-            self.show();
-            self.signals = hide(&self.before)?;
-        }
-    }
-}
-
 impl Drop for HiddenInput {
     fn drop(&mut self) {
         self.show();
@@ -77,4 +79,34 @@ impl Drop for HiddenInput {
 /// Returns true if standard input is a terminal.
 pub fn is_terminal() -> bool {
     io::stdin().is_terminal()
+}
+
+/// Reads bytes of standard input.
+///
+/// # Errors
+/// Error of read(2).
+pub fn read_input(buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(retry_on_intr(|| rustix::io::read(io::stdin(), &mut *buffer))?)
+}
+
+/// Reads a line of up to `limit` bytes, and returns it without its end; `None` at the end of the input. Nothing is read
+/// beyond it.
+///
+/// # Errors
+/// Those of `read`.
+pub fn read_line(
+    read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    limit: usize,
+) -> io::Result<Option<Vec<u8>>> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while line.len() < limit && line.last() != Some(&b'\n') && read(&mut byte)? > 0 {
+        line.extend(byte);
+    }
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.pop_if(|byte| *byte == b'\n').is_some() {
+        line.pop_if(|byte| *byte == b'\r');
+    }
+    Ok(Some(line))
 }

@@ -37,7 +37,9 @@ def is_done(step, value):
     if step == 'echo':
         return bool(termios.tcgetattr(terminal)[3] & termios.ECHO) == value
     ended, status = os.waitpid(pid, os.WNOHANG)
-    return ended and os.waitstatus_to_exitcode(status) == value
+    if ended and os.waitstatus_to_exitcode(status) != value:
+        sys.exit(f'ended with {status}; then {output}')
+    return ended
 for step in steps:
     while not is_done(*step):
         if time.monotonic() > until:
@@ -65,7 +67,7 @@ fn interrupt_at_a_password_leaves_the_echo() {
     ] {
         for (key, signal) in [("\\x03", 2), ("\\x1c", 3)] {
             let steps = format!(
-                "[('echo', True), ('wait', b'{prompt}'), ('echo', False), ('type', b'half{key}'), \
+                "[('wait', b'{prompt}'), ('echo', False), ('type', b'half{key}'), \
                  ('end', -{signal}), ('echo', True)]"
             );
             let run = at_terminal(&steps, friendlet().args(arguments));

@@ -401,11 +401,16 @@ fn key_is_ended_while_another_write_is_under_way() {
     paired(&mut fixture, "anna", 1);
     for is_full in [false, true] {
         assert_eq!(admin(&mut fixture, "board/pair", "username=anna"), ok_of("anna"));
+        let request = b"POST /system.library/user/pair HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
         let id = connect(&mut fixture, 2);
-        fixture
-            .deliver(id, b"POST /system.library/user/pair HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+        fixture.deliver(id, request);
         assert!(fixture.server.api.is_writing(), "a reload and an upgrade wait");
         assert_eq!(fixture.system.paired.len(), 2);
+        // No success before it is on the disk.
+        let again = connect(&mut fixture, 2);
+        fixture.deliver(again, request);
+        assert!(String::from_utf8(fixture.get(again)).unwrap().contains("fail<!--separate-->"));
+        fixture.server.release(again);
         let (other, ended) = (fixture.connect(), if is_full { "02" } else { "01" }.repeat(8));
         let form = format!("sessionid={ADMIN}&session={ended}");
         let length = form.len();
