@@ -148,7 +148,8 @@ fn short_paths(way: Way) -> Result<String, String> {
 }
 
 /// Options of LLVM for Thumb-2 (docs/decisions/0013). Instructions that occur several times become a function, which it
-/// has on by default for Cortex-M, whose code is the same. No load is copied to all ways to where its value is used.
+/// has on by default for Cortex-M, whose code is the same. No load is copied to all ways to where its value is used,
+/// and nothing is moved or copied for speed alone.
 const SMALLER: &str = "-enable-machine-outliner=always -enable-load-pre=false -disable-machine-licm -disable-lsr \
     -disable-tail-duplicate -disable-early-taildup -tail-merge-size=2";
 
