@@ -32,6 +32,7 @@ mod descriptors;
 mod expiry;
 mod first_user;
 mod later;
+mod log_server;
 mod mark;
 mod names;
 mod own_files;
@@ -389,7 +390,6 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     );
     let core = Rc::new(RefCell::new(core));
     core.borrow_mut().start_syslog(syslog_tls);
-
     let gone = Rc::new(Notify::default());
     let mut tasks = Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
     processes.spawn_tasks(&mut tasks).map_err(no_reactor)?;
@@ -401,7 +401,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         .and_then(|()| tasks.spawn(core::events(Rc::clone(&core), Rc::clone(&processes), Rc::clone(&gone))))
         .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
         .and_then(|()| tasks.spawn(core::conditions(Rc::clone(&core), conditions)))
-        .and_then(|()| tasks.spawn(syslog::send_all(Rc::clone(&core))))
+        .and_then(|()| tasks.spawn(log_server::send(Rc::clone(&core))))
         .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
         .and_then(|()| tasks.spawn(core::stored_logs(Rc::clone(&core), log_reader)))
         .and_then(|()| tasks.spawn(reloads::run(Rc::clone(&core), Rc::clone(&reloader))))

@@ -3,16 +3,13 @@
 //! Nothing here blocks. Datagrams are sent as long as the kernel accepts them. A connection is made when there is something
 //! to send, and stays.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -22,7 +19,6 @@ use rustls::ClientConfig;
 
 use super::certificate::Locate;
 use super::connect::{connect_to, result_of};
-use super::core::Core;
 use super::{PEM_BYTES, StartError};
 use crate::config::{NOTICE_BYTES, one_line};
 use crate::keeper::Processes;
@@ -484,19 +480,4 @@ fn moment(now: Duration) -> Moment {
         wall: (wall.as_secs() >= BUILT_UNIX_S).then_some(wall),
         is_synchronised: raw::is_clock_synchronised(),
     }
-}
-
-/// Sends to the log server.
-pub(super) async fn send_all(core: Rc<RefCell<Core>>) {
-    poll_fn(|context| {
-        let core = &mut *core.borrow_mut();
-        let now = core.clock.at(crate::runtime::now());
-        let lines = Lines { processes: core.system.processes(), services: core.server.services(), now };
-        if core.syslog.poll(context, &lines, &core.clock) {
-            // The upkeep reports it.
-            core.finish_step(now);
-        }
-        Poll::<()>::Pending
-    })
-    .await
 }
