@@ -2,6 +2,7 @@
 
 mod access;
 mod device;
+mod origin;
 mod page;
 mod services;
 mod session;

@@ -16,6 +16,8 @@ fn every_button_of_a_service() {
     let console = Console::log_in(&Device::new().with(&shell("tool@a.b-c", script, commands)));
     let browser = &console.browser;
     browser.click("Start tool@a.b-c");
+    // Its answer, which comes after the state, would take the place of that of the next button.
+    browser.sees("tool@a.b-c: start done");
     browser.until("document.querySelectorAll('tbody tr')[1].innerText.includes('running')");
     browser.click("tool@a.b-c");
     browser.until("document.querySelector('h1').textContent === 'tool@a.b-c'");
