@@ -253,9 +253,13 @@ impl<'a> Connection<'a> {
 
     /// Reads once. Returns false if there is nothing to read.
     fn read(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<bool> {
+        // Asked once: a later configuration is for later connections.
+        if !self.phase.begun {
+            self.phase.begun = !endpoint.awaits_proxy(self.id);
+        }
         let result = match &mut self.transport {
             Transport::Tls(_) => self.read_tls(endpoint, state),
-            _ if !self.phase.begun && endpoint.awaits_proxy(self.id) => self.read_proxy_header(endpoint),
+            _ if !self.phase.begun => self.read_proxy_header(endpoint),
             _ if !self.stream.is_readable() => return Ok(false),
             Transport::Sniffing(_) => self.sniff_tls(endpoint, state),
             Transport::Plain => self.read_plain(endpoint, state),

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use rcgen::generate_simple_self_signed;
 
+use super::reload::{NOTHING, reload};
 use super::services::OK;
 use crate::support::device::ADMIN;
 use crate::support::directory::Directory;
@@ -262,6 +263,18 @@ fn header_of_the_proxy_protocol_comes_before_the_first_byte() {
         until("the reason is logged", || server.log().contains("without a header of the PROXY protocol"));
         server.stop();
     }
+}
+
+/// A socket that was open before the reload was closed, because its next message was not a header.
+#[test]
+fn socket_stays_when_later_connections_need_a_header() {
+    let device = |keys: &str| Device::plain().listen(&format!("trusted_proxies = [\"127.0.0.1\"]\n{keys}"));
+    let server = Server::start(&device(""));
+    let mut socket = server.bound(ADMIN);
+    assert_eq!(reload(&server, &device("client_from = \"proxy-protocol\"\n")), NOTHING);
+    let call =
+        format!("<!--\"MSG\"--\"9\"--\"system.library/validate\"-->{{\"sessionid\":\"{ADMIN}\"}}<--!>");
+    assert_eq!(socket.call(&call), "ok<!--separate-->{\"response\":\"true\"}");
 }
 
 #[test]

@@ -17,7 +17,8 @@ use crate::support::ws::{Event, request};
 use crate::support::{Device, Server, process};
 
 const RUNS_ON: &str = "exec sleep 1000";
-const NOTHING: &str = r#"{ "Status": "ok", "Added": [], "Changed": [], "Removed": [], "NeedsRestart": []}"#;
+pub(super) const NOTHING: &str =
+    r#"{ "Status": "ok", "Added": [], "Changed": [], "Removed": [], "NeedsRestart": []}"#;
 
 /// Puts another file in the place of the server's, as an editor does.
 pub(super) fn rewrite(server: &Server, device: &Device) {
