@@ -33,7 +33,7 @@ pub(crate) struct Accounts {
 
 impl Accounts {
     pub(crate) fn new(users: Users, tokens: Tokens, sessions: SessionTable, mut lockout: Lockout) -> Self {
-        // Whoever has a session of an earlier server has logged in from its address.
+        // The user of a session of an earlier server has logged in from its address.
         for (_, session) in sessions.iter() {
             if let Some(source) = session.source {
                 lockout.handle_success(users.name(session.user), source, session.opened);

@@ -306,10 +306,17 @@ impl Cgroups {
 /// Line of the keepers with this file of processes.
 fn line(table: Option<&Path>) -> std::string::String {
     let Some(table) = table else { return NO_LINE.to_owned() };
+    // Containers that share the tree of control groups have a file of the same path, each in its own file system.
+    let device =
+        table.ancestors().skip(1).find_map(|directory| stat(directory).ok()).map_or(0, |found| found.st_dev);
+    line_of(table, device)
+}
+
+/// The same, with the device of the file system.
+fn line_of(table: &Path, device: u64) -> std::string::String {
     // FNV-1a: a name, no secret.
-    let bytes = table.as_os_str().as_encoded_bytes();
-    let hash =
-        bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let bytes = table.as_os_str().as_encoded_bytes().iter().copied().chain(device.to_le_bytes());
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("{hash:08x}")
 }
 
@@ -422,6 +429,19 @@ mod tests {
         }
         assert!(!keeper(5, None).follows(Path::new(&keeper(6, None).base)), "none follows it");
         assert!(!first.follows(Path::new("/sys/fs/cgroup/friendlet.7")));
+    }
+
+    /// A keeper killed the services of another container, whose file had the same path.
+    #[test]
+    fn keepers_of_other_file_systems_do_not_follow_each_other() {
+        let table = Path::new("/var/lib/friendlet.processes");
+        assert_eq!(line_of(table, 7), line_of(table, 7));
+        assert_ne!(line_of(table, 7), line_of(table, 8));
+        assert_eq!(
+            line(Some(Path::new("/proc/missing/x.processes"))),
+            line(Some(Path::new("/proc/missing/x.processes")))
+        );
+        assert_ne!(line(Some(table)), line_of(table, u64::MAX));
     }
 
     #[test]

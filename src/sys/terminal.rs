@@ -46,7 +46,7 @@ impl HiddenInput {
             if signal.revents().is_empty() {
                 return read_input(buffer);
             }
-            // It stays pending, and ends or stops this process here. Whoever continues it goes on typing.
+            // It stays pending, and ends or stops this process here. Continued, it reads on.
             self.show();
             self.signals = hide(&self.before)?;
         }
