@@ -49,7 +49,7 @@ pub(super) struct Certificate {
     files: Arc<Files>,
     names: Names,
     /// PEM of one that the server has made, and of its key.
-    own: Option<[Vec<u8>; 2]>,
+    renewable: Option<[Vec<u8>; 2]>,
     /// Notice that it is in memory alone.
     unwritten: Option<String>,
 }
@@ -271,11 +271,11 @@ impl Files {
         let der = CertificateDer::from_pem_slice(certificate).ok();
         let der = der.as_deref().unwrap_or_default();
         // Where a link leads, its owner decides.
-        let is_own = !self.own && is_self_made(der) && !is_link(self.certificate.path());
+        let is_renewable = !self.own && is_self_made(der) && !is_link(self.certificate.path());
         let certificate = Arc::new(Certificate {
             files: Arc::clone(self),
             names: Names::of(der),
-            own: is_own.then(|| [certificate.to_owned(), key.to_owned()]),
+            renewable: is_renewable.then(|| [certificate.to_owned(), key.to_owned()]),
             unwritten: None,
         });
         Ok(Served { in_use: InUse { config, dates: dates.collect(), certificate }, fingerprints })
@@ -396,7 +396,7 @@ impl Files {
         };
         if let Some(temporary) = Arc::get_mut(&mut served.in_use.certificate) {
             // It stays the same.
-            temporary.own = None;
+            temporary.renewable = None;
         }
         let versions = self.certificate.versions().into_iter().flatten().flatten();
         let lost = versions.filter_map(|pem| fingerprints(&pem)).next();
@@ -444,13 +444,13 @@ impl Certificate {
 
     /// Returns true if the server has to make it anew, for these names or for the disk.
     pub(super) fn is_due(&self, names: &Names) -> bool {
-        self.own.is_some() && (self.unwritten.is_some() || !self.names.has_all(names))
+        self.renewable.is_some() && (self.unwritten.is_some() || !self.names.has_all(names))
     }
 
     /// Makes it anew with these names, the addresses that it had, and the same key. One that cannot be written is in memory
     /// alone.
     pub(super) fn renew(&self, mut names: Names) -> Result<InUse, String> {
-        let Some([certificate, key]) = &self.own else { return Err(String::new()) };
+        let Some([certificate, key]) = &self.renewable else { return Err(String::new()) };
         let (files, path) = (&self.files, self.files.certificate.path().display());
         let mut certificate = certificate.clone();
         let is_other = !self.names.has_all(&names);

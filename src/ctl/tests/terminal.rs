@@ -53,16 +53,22 @@ fn changes_are_above_a_table_that_is_drawn_anew() {
     thread.join().unwrap();
 }
 
+/// Answers a `watch` of two services that are stopped, up to the changes.
+fn list_of_stopped(stream: TcpStream) -> WebSocket<TcpStream> {
+    let mut socket = grant(stream);
+    respond(&mut socket, 1, LIST, LIST_CONTENT);
+    for (number, name) in [(2, "hello"), (3, "a")] {
+        let call = format!("status\",\"data\":{{\"serviceName\":\"{name}\"}}");
+        respond(&mut socket, number, &call, "{ \"State\": \"stopped\"}");
+    }
+    socket
+}
+
 #[test]
 fn table_of_watch_follows_the_size_of_the_terminal() {
     let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
-        let mut socket = grant(stream);
-        respond(&mut socket, 1, LIST, LIST_CONTENT);
-        for (number, name) in [(2, "hello"), (3, "a")] {
-            let call = format!("status\",\"data\":{{\"serviceName\":\"{name}\"}}");
-            respond(&mut socket, number, &call, "{ \"State\": \"stopped\"}");
-        }
+        let mut socket = list_of_stopped(stream);
         for change in [
             r#"{"type":"msg","data":{"type":"service-change","data":{"service":"a","state":"paused","pid":8}}}"#,
             r#"{"type":"msg","data":{"type":"server-notice","data":"session timeout"}}"#,
@@ -92,12 +98,7 @@ fn table_of_watch_follows_the_size_of_the_terminal() {
 fn table_of_watch_is_never_higher_than_the_terminal() {
     let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
-        let mut socket = grant(stream);
-        respond(&mut socket, 1, LIST, LIST_CONTENT);
-        for (number, name) in [(2, "hello"), (3, "a")] {
-            let call = format!("status\",\"data\":{{\"serviceName\":\"{name}\"}}");
-            respond(&mut socket, number, &call, "{ \"State\": \"stopped\"}");
-        }
+        let mut socket = list_of_stopped(stream);
         say(
             &mut socket,
             "{\"type\":\"msg\",\"data\":{\"type\":\"server-notice\",\"data\":\"session timeout\"}}",

@@ -343,7 +343,7 @@ fn renewal_that_cannot_be_written_is_in_memory_and_tried_again() {
     let last = third.renew(later.clone()).unwrap().certificate;
     assert!(last.unwritten().is_none() && !last.is_due(&later));
     let (after, names, pem) = dir.stored();
-    assert_eq!(second.own.as_ref().map(|[certificate, _]| certificate), Some(&pem), "made once");
+    assert_eq!(second.renewable.as_ref().map(|[certificate, _]| certificate), Some(&pem), "made once");
     assert_eq!((after.key, names), (before.key, later.to_string()));
 }
 
