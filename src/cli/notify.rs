@@ -12,7 +12,7 @@ pub(super) fn run(datagram: &str) -> ExitCode {
     match send_and_wait(&NotifyEnvironment::of_this_process(), datagram.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = "does this run in a service of type notify?";
+            let text = "does this run in a service of friendlet?";
             log::print(format_args!(
                 "friendlet: notify: NOTIFY_SOCKET: {}; {text}\n",
                 log::Reason::from(&error)

@@ -26,8 +26,8 @@ use crate::limits::{SERVICES, SESSIONS};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
-    Events, Exit, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal,
-    SpawnError, SpawnStage,
+    Events, Exit, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceTable, Signal, SpawnError,
+    SpawnStage,
 };
 use crate::session::SessionMemo;
 use crate::sys::Clock;
@@ -121,7 +121,7 @@ impl MainLoop {
         signals: SignalFd,
     ) -> Self {
         Self {
-            notices: NoticeSocket::new(&services),
+            notices: NoticeSocket::new(),
             held_notice: None,
             events: Events::default(),
             refused_events: [0; SERVICES],
@@ -364,8 +364,7 @@ impl MainLoop {
         let id = ServiceId::from_index(usize::from(service)).ok_or(Errno::INVAL)?;
         let spec = self.services.get(id).ok_or(Errno::INVAL)?;
         let argv = self.services.program(id, program).ok_or(Errno::INVAL)?;
-        let is_notifying = spec.kind == ServiceKind::Notify && program == Program::Main;
-        let notify = self.notices.as_ref().filter(|_| is_notifying).map(NoticeSocket::name);
+        let notify = self.notices.as_ref().filter(|_| program == Program::Main).map(NoticeSocket::name);
         let group = group_name(slot.into(), &self.services);
         let cgroup = self.cgroups.as_ref().filter(|cgroups| match cgroups.make(&group) {
             Ok(()) => true,

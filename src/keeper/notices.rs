@@ -1,4 +1,4 @@
-//! Socket on which services of type notify report about themselves (sd_notify(3)).
+//! Socket on which services report about themselves (sd_notify(3)).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use super::{SERVICE_NOTICE_BYTES, procfs};
 use crate::log::Reason;
 use crate::log::console::warning;
-use crate::service::{EVENT_LIFE_MAX, Notice, SERVICE_EVENTS, ServiceKind, ServiceTable, StatusText};
+use crate::service::{EVENT_LIFE_MAX, Notice, SERVICE_EVENTS, StatusText};
 use crate::sys::machine::NotifySocket;
 use crate::sys::{EVENT, EVENT_LIFE, assignments, microseconds};
 
@@ -29,11 +29,9 @@ pub(super) struct NoticeSocket {
 }
 
 impl NoticeSocket {
-    /// Opens the socket if a service of the table uses it.
-    pub(super) fn new(services: &ServiceTable) -> Option<Self> {
-        let is_used = services.iter().any(|(_, spec)| spec.kind == ServiceKind::Notify);
-        let socket = is_used.then(Self::open)?;
-        socket
+    /// Opens the socket.
+    pub(super) fn new() -> Option<Self> {
+        Self::open()
             .inspect_err(|error| {
                 warning!("cannot open the socket for reports of services: {}", Reason::from(error))
             })
@@ -137,14 +135,10 @@ pub(super) fn merge(pending: &mut Notice, later: Notice) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{EVENT_KEY_BYTES, EVENT_VALUE_BYTES, Events, ServiceId, Spec};
+    use crate::service::{EVENT_KEY_BYTES, EVENT_VALUE_BYTES, Events, ServiceId};
 
     fn socket() -> NoticeSocket {
-        let mut services = ServiceTable::new();
-        assert!(NoticeSocket::new(&services).is_none(), "without a service that uses it");
-        let spec = Spec { kind: ServiceKind::Notify, ..Spec::new("a", &["a"]).unwrap() };
-        services.push(spec).unwrap();
-        NoticeSocket::new(&services).unwrap()
+        NoticeSocket::new().unwrap()
     }
 
     fn send(socket: &NoticeSocket, datagram: &[u8]) {

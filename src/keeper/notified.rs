@@ -13,15 +13,15 @@ use super::slot::Slot;
 use super::{ANCESTORS, procfs};
 use crate::log::console::warning;
 use crate::service::{
-    EVENT_KEY_BYTES, EVENT_LIFE_MAX, EVENT_VALUE_BYTES, EventReport, ProcessEvent, SERVICE_EVENTS, ServiceId,
-    ServiceKind, StatusText,
+    EVENT_KEY_BYTES, EVENT_LIFE_MAX, EVENT_VALUE_BYTES, EventReport, Notice, ProcessEvent, SERVICE_EVENTS,
+    ServiceId, ServiceKind, StatusText,
 };
 
 /// Datagrams that are read in one round.
 const NOTICES_AT_ONCE: usize = 16;
 
 impl MainLoop {
-    /// Reads what services report about themselves. Only processes of services of type notify are known.
+    /// Reads what services report about themselves.
     pub(super) fn receive_notices(&mut self) {
         for _ in 0..NOTICES_AT_ONCE {
             let held = self.held_notice.take().map(Some);
@@ -37,8 +37,16 @@ impl MainLoop {
         }
     }
 
-    fn note(&mut self, index: Option<usize>, message: Message) {
-        let Some(index) = index.filter(|index| self.is_notifying(*index)) else { return };
+    /// Notes a report. Of a service of another type than notify, events and the text count: whether it is ready
+    /// and alive is decided without it.
+    fn note(&mut self, index: Option<usize>, mut message: Message) {
+        let has_leader = |index: &usize| self.slots.get(*index).is_some_and(Slot::has_leader);
+        let Some(index) = index.filter(has_leader) else { return };
+        let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service));
+        if spec.is_none_or(|spec| spec.kind != ServiceKind::Notify) {
+            message.notice = Notice { text: message.notice.text, ..Notice::default() };
+            message.main = None;
+        }
         self.note_events(index, &message);
         let Some(slot) = self.slots.get_mut(index) else { return };
         notices::merge(&mut slot.notice, message.notice);
@@ -89,12 +97,6 @@ impl MainLoop {
                 server_socket.try_send(Report { slot, event: ProcessEvent::Event(report) })
             });
         }
-    }
-
-    fn is_notifying(&self, index: usize) -> bool {
-        let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service));
-        spec.is_some_and(|spec| spec.kind == ServiceKind::Notify)
-            && self.slots.get(index).is_some_and(Slot::has_leader)
     }
 
     /// Slot of the service that a process belongs to: by its control group, else by its ancestors. `Err`: it is not known

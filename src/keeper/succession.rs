@@ -97,7 +97,7 @@ impl MainLoop {
         let Some(later) = configuration.configure(text, force) else { return };
         self.services = self.services.succeed(later);
         if self.notices.is_none() {
-            self.notices = NoticeSocket::new(&self.services);
+            self.notices = NoticeSocket::new();
         }
         self.check_cgroups();
     }

@@ -74,9 +74,13 @@ fn services_do_not_inherit_the_socket() {
     until("it has reported", || fs::exists(&reported).unwrap());
     let reported = fs::read_to_string(&reported).unwrap();
     assert!(reported.contains("PATH="), "{reported}");
-    for name in ["NOTIFY_SOCKET", "WATCHDOG", "FRIENDLET_INIT"] {
-        assert!(!reported.contains(name), "{reported}");
+    for other in [listener.path(), "WATCHDOG", "FRIENDLET_INIT"] {
+        assert!(!reported.contains(other), "{reported}");
     }
+    assert!(
+        reported.contains("NOTIFY_SOCKET=@friendlet/notify/"),
+        "its own is that of the keeper: {reported}"
+    );
 }
 
 #[test]
@@ -180,8 +184,12 @@ fn report_of_a_daemon_of_the_service_counts() {
 
 /// A service of type notify whose script reports by `friendlet notify`.
 fn reporter(script: &str) -> String {
+    reporter_of("notify", script)
+}
+
+fn reporter_of(kind: &str, script: &str) -> String {
     let script = script.replace("NOTIFY", &format!("{} notify", program()));
-    shell("web", &format!("{script}\nexec sleep 1000"), "type = \"notify\"\nautostart = true")
+    shell("web", &format!("{script}\nexec sleep 1000"), &format!("type = \"{kind}\"\nautostart = true"))
 }
 
 #[test]
@@ -197,6 +205,20 @@ fn script_reports_events_that_are_shown_until_its_run_ends() {
         assert!(server.call("services/web/show").contains(door));
         server.call("services/web/stop");
         until("they end with the run", || !status().contains("Events"));
+    }
+}
+
+#[test]
+fn events_of_a_service_that_is_not_of_type_notify() {
+    for kind in ["simple", "oneshot"] {
+        let table = reporter_of(kind, "NOTIFY door=open STATUS=own READY=1 STOPPING=1 MAINPID=1");
+        let server = Server::start(&Device::plain().with(&table));
+        let status = || server.call("services/web/status");
+        let door = r#""Events": [{"Key": "door", "Value": "open", "Ago": "#;
+        until("its events are shown", || status().contains("own") && status().contains(door));
+        let stopping = "\"Ready\": false";
+        assert_eq!(status().contains(stopping), kind == "oneshot", "{}", status());
+        until("it runs, whatever it reports", || status().contains("\"State\": \"started\""));
     }
 }
 

@@ -228,17 +228,3 @@ fn report_counts_for_the_service_of_its_sender() {
     until("two is ready", || server.call("services/two/status").contains("\"Ready\": true"));
     assert!(server.call("services/one/status").contains("\"Ready\": false"));
 }
-
-#[test]
-fn socket_of_reports_is_for_services_of_type_notify_alone() {
-    let directory = Directory::new();
-    let file = directory.file("environment");
-    let tables = [
-        notifier("one", &["sleep:1000000"], "autostart = true"),
-        shell("two", &format!("env > {file}.new; mv {file}.new {file}; exec sleep 1000"), "autostart = true"),
-    ];
-    let _server = Server::start(&Device::plain().with(&tables.concat()));
-    until("its environment is written", || Path::new(&file).exists());
-    let environment = std::fs::read_to_string(file).unwrap();
-    assert!(environment.contains("FRIENDLET_SERVICE=two") && !environment.contains("NOTIFY_SOCKET"));
-}
