@@ -84,7 +84,7 @@ impl Budget {
         let runs = limits::SERVICE_COMMAND_RUNS;
         let syslog = config.syslog.as_ref();
         let has_audit = syslog.is_some_and(|settings| settings.has_audit);
-        let has_syslog_tls = syslog.is_some_and(|settings| settings.target.is_tls);
+        let has_syslog_tls = syslog.is_some_and(|settings| settings.target.is_tls());
         // These tables have a fixed size, whatever the file configures.
         let tables = [
             Item::new("service states", 1, size_of::<Supervisor>()),

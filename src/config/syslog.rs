@@ -15,7 +15,7 @@ pub(super) fn read(
     let target = section.parsed_if_set("address", Target::parse, diagnostics);
     let mut settings = Settings {
         // Where there is none, the rest has no effect.
-        target: target.as_ref().map_or(Target::NONE, |(target, _)| *target),
+        target: target.as_ref().map_or(Target::Journal, |(target, _)| *target),
         authority: section.bounded("ca", diagnostics),
         server_name: section.bounded("server_name", diagnostics),
         key: section.parsed("fingerprint", fingerprint, diagnostics),
@@ -48,7 +48,7 @@ pub(super) fn read(
     };
     let keys = ["ca", "fingerprint"].map(|name| (name, section.changed(name)));
     let proofs = keys.iter().filter(|(_, span)| span.is_some()).count();
-    if !target.is_tls {
+    if !target.is_tls() {
         let names = keys.into_iter().chain([("server_name", section.changed("server_name"))]);
         for (name, span) in names.filter_map(|(name, span)| Some((name, span?))) {
             diagnostics.error(&span, format_args!("{name}: needs an address with tls://"));

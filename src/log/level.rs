@@ -39,6 +39,16 @@ impl Level {
             Self::Debug => "debug",
         }
     }
+
+    /// Number of the severity in syslog (RFC 5424, 6.2.1).
+    pub fn severity(self) -> u8 {
+        match self {
+            Self::Off | Self::Error => 3,
+            Self::Warn => 4,
+            Self::Info => 6,
+            Self::Debug => 7,
+        }
+    }
 }
 
 /// Sets the level in force, and starts the clock of the log.

@@ -13,11 +13,12 @@ pub(super) struct Line {
     len: usize,
     /// Length of the time of day at the beginning, with its space.
     time: usize,
+    level: Level,
 }
 
 impl Default for Line {
     fn default() -> Self {
-        Self { bytes: [0; LOG_LINE_BYTES], len: 0, time: 0 }
+        Self { bytes: [0; LOG_LINE_BYTES], len: 0, time: 0, level: Level::Info }
     }
 }
 
@@ -45,6 +46,7 @@ impl Line {
     /// clock may not be set yet.
     pub(super) fn of_now(level: Level) -> Self {
         let mut line = if cfg!(feature = "defmt") { Self::default() } else { Self::of_time_of_day() };
+        line.level = level;
         line.put_elapsed();
         // Writing to a line never fails.
         let _ = write!(line, " {:<5} ", level.name());
@@ -84,10 +86,15 @@ impl Line {
         self.bytes.get(self.time..=self.len).unwrap_or_default()
     }
 
-    /// Content with the line feed, without the time of day.
-    pub(super) fn finish_without_time(&mut self) -> &[u8] {
-        let time = self.time;
-        self.finish().get(time..).unwrap_or_default()
+    /// Content with the line feed, with the number of its level (sd-daemon(3)) in place of the time of day.
+    pub(super) fn finish_for_journal(&mut self) -> &[u8] {
+        let prefix = [b'<', b'0' + self.level.severity(), b'>'];
+        let start = self.time.saturating_sub(prefix.len());
+        if let Some(place) = self.bytes.get_mut(start..self.time).filter(|place| place.len() == prefix.len())
+        {
+            place.copy_from_slice(&prefix);
+        }
+        self.finish().get(start..).unwrap_or_default()
     }
 }
 
@@ -143,6 +150,15 @@ mod tests {
         assert_eq!(line.finish().len(), LOG_LINE_BYTES);
         line.write_str("y").unwrap();
         assert!(line.finish().ends_with(b"x\n"));
+    }
+
+    #[test]
+    fn line_for_the_journal_begins_with_the_number_of_its_level() {
+        for (level, prefix) in [(Level::Error, "<3>["), (Level::Warn, "<4>["), (Level::Debug, "<7>[")] {
+            let mut line = Line { level, ..Line::of_audit() };
+            assert!(line.finish_for_journal().starts_with(prefix.as_bytes()));
+        }
+        assert_eq!(Line::default().finish_for_journal(), b"\n");
     }
 
     #[test]

@@ -108,9 +108,9 @@ pub(super) fn write_line(line: &mut Line) {
     write(bytes_of(line));
 }
 
-/// Bytes of a line for standard error: the journal has the time of day of each line itself.
+/// Bytes of a line for standard error: the journal has the time of day of each line itself, and reads its level.
 fn bytes_of(line: &mut Line) -> &[u8] {
-    if is_journal() { line.finish_without_time() } else { line.finish() }
+    if is_journal() { line.finish_for_journal() } else { line.finish() }
 }
 
 /// Returns true if standard error is the journal of systemd. `JOURNAL_STREAM` (systemd.exec(5)) has device and

@@ -54,6 +54,13 @@ pub(super) fn connect_to(address: &SocketAddr, kind: SocketType) -> Result<Owned
     }
 }
 
+/// Socket for datagrams to a path whose mount does not hang.
+pub(super) fn connect_to_path(path: &str) -> Result<OwnedFd, Errno> {
+    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
 /// Returns whether a connection is accepted or has failed; `None`: neither.
 pub(super) fn result_of(socket: impl AsFd) -> Option<Result<(), Errno>> {
     match socket_error(&socket) {

@@ -18,7 +18,7 @@ use rustix::net::{SendFlags, SocketType, send};
 use rustls::ClientConfig;
 
 use super::certificate::Locate;
-use super::connect::{connect_to, result_of};
+use super::connect::{connect_to, connect_to_path, result_of};
 use super::{PEM_BYTES, StartError};
 use crate::config::{NOTICE_BYTES, one_line};
 use crate::keeper::Processes;
@@ -30,11 +30,14 @@ use crate::sys::file::{self, FileError};
 use crate::sys::{BUILT_UNIX_S, Clock, LOG_FLUSH_TIMEOUT, raw};
 use crate::syslog::{
     AUDIT, HostName, LOG, Moment, SYSLOG_BURST, SYSLOG_PAUSE, SYSLOG_TIMEOUT, Sender, Settings, Sources,
+    Target,
 };
 use crate::{info, wall_clock, warning};
 
 /// Kernel buffer of the connection: what it holds is lost with the connection. The kernel doubles it.
 const SEND_BUFFER_BYTES: usize = 8 * 1024;
+/// Socket of the journal of systemd, in a directory of memory: a look-up does not wait.
+const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 /// Pause between two steps at the end of the server.
 const FLUSH_STEP: Duration = Duration::from_millis(5);
 
@@ -46,7 +49,7 @@ pub(super) type Tls = Option<Arc<ClientConfig>>;
 
 /// Reads the proof that the log server has to give. `locate` returns the path on this machine of a file of the configuration.
 pub(super) fn tls(settings: Option<&Settings>, locate: Locate<'_>) -> Result<Tls, StartError> {
-    let Some(settings) = settings.filter(|settings| settings.target.is_tls) else { return Ok(None) };
+    let Some(settings) = settings.filter(|settings| settings.target.is_tls()) else { return Ok(None) };
     if let Some(key) = settings.key {
         let config = client_config(Trust::Key(key));
         return config.map(Some).map_err(|error| StartError::new(StartError::SYSTEM, error));
@@ -194,11 +197,11 @@ impl Syslog {
             }
         };
         let is_other = |source: usize| source < AUDIT && replaced & (1 << source) != 0;
-        let (facility, host) = (settings.facility, host(settings));
+        let (form, facility, host) = (settings.target.form(), settings.facility, host(settings));
         match &mut self.active {
             Some(active) => {
                 active.sender.renew(&is_sent, &is_other);
-                active.sender.set(facility, host);
+                active.sender.set(form, facility, host);
                 active.tls = tls;
                 if active.settings != *settings {
                     active.close();
@@ -206,7 +209,7 @@ impl Syslog {
                 }
             }
             None => {
-                let (settings, sender) = (settings.clone(), Sender::new(facility, host, &is_sent));
+                let (settings, sender) = (settings.clone(), Sender::new(form, facility, host, &is_sent));
                 let active = Active { settings, tls, sender, link: Link::Closed, failure: None };
                 self.active = Some(Box::new(active));
             }
@@ -406,16 +409,21 @@ impl Active {
 
     /// Opens a socket, and begins a connection.
     fn open(&self, now: Duration) -> Result<Link, Failure> {
-        let target = &self.settings.target;
-        let Some(config) = &self.tls else {
-            return Ok(Link::Datagrams(connect_to(&target.address, SocketType::DGRAM)?));
+        let address = match &self.settings.target {
+            Target::Journal => return Ok(Link::Datagrams(connect_to_path(JOURNAL_SOCKET)?)),
+            Target::Datagrams(address) => {
+                return Ok(Link::Datagrams(connect_to(address, SocketType::DGRAM)?));
+            }
+            Target::Tls(address) => address,
         };
+        // It was read with the settings.
+        let config = self.tls.as_ref().ok_or(Errno::INVAL)?;
         let name = match self.settings.server_name.as_str() {
-            "" => target.address.ip().to_string(),
+            "" => address.ip().to_string(),
             name => name.to_owned(),
         };
         let session = Client::new(config, name).map_err(|error| Failure::Tls(io::Error::other(error)))?;
-        let socket = connect_to(&target.address, SocketType::STREAM)?;
+        let socket = connect_to(address, SocketType::STREAM)?;
         // Neither is needed: without the first more is lost with a connection, without the second it fails later.
         let _ = set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES);
         let _ = set_tcp_user_timeout(&socket, SYSLOG_TIMEOUT.as_millis() as u32);

@@ -1,4 +1,5 @@
-//! One message: header, structured data and text (RFC 5424, 6), as a datagram or as a frame of a stream.
+//! One message: header, structured data and text (RFC 5424, 6), as a datagram or as a frame of a stream; or the fields of
+//! an entry of systemd's journal, in its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -7,13 +8,15 @@ use heapless::Vec;
 
 use super::{SYSLOG_LINE_BYTES, SYSLOG_MESSAGE_BYTES, SYSLOG_NAME_BYTES};
 use crate::limits::SERVICE_NAME_BYTES;
-use crate::log::is_harmful;
+use crate::log::{Level, is_harmful};
 use crate::wall_clock::Utc;
 
 /// Space before a message for its length in a stream: `1180 `.
 const LENGTH_BYTES: usize = 5;
 /// Longest parts of a header that are not names, and the byte order mark.
 const FIXED_BYTES: usize = 128;
+/// Kind of the lines of the audit trail.
+pub(super) const AUDIT: &str = "audit";
 /// Byte order mark in UTF-8.
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
@@ -36,12 +39,8 @@ impl Severity {
 
     /// Severity of a record of the log, by the name of its level.
     pub(super) fn of_level(level: &[u8]) -> Self {
-        match level {
-            b"error" => Self(3),
-            b"warn" => Self::WARNING,
-            b"debug" => Self(7),
-            _ => Self::INFO,
-        }
+        let level = core::str::from_utf8(level).ok().and_then(Level::from_name);
+        Self(level.unwrap_or(Level::Info).severity())
     }
 
     /// Severity of a line of output: that of its prefix `<N>` (sd-daemon(3)), which is removed.
@@ -51,6 +50,15 @@ impl Severity {
             line => (Self::INFO, line),
         }
     }
+}
+
+/// Form of messages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// RFC 5424.
+    Syslog,
+    /// Fields of the journal.
+    Journal,
 }
 
 /// Fields of a header.
@@ -88,16 +96,30 @@ impl Default for Message {
 }
 
 impl Message {
-    /// Composes a message. What cannot be displayed, or controls a terminal, is a `?` in it. A text beyond ASCII begins
-    /// with a byte order mark, as the standard demands of UTF-8.
-    pub fn compose(&mut self, header: &Header<'_>, text: &[u8]) {
+    /// Composes a message. What cannot be displayed, or controls a terminal, is a `?` in it.
+    pub fn compose(&mut self, form: Form, header: &Header<'_>, text: &[u8]) {
         self.bytes.truncate(LENGTH_BYTES);
         // The longest header has room.
-        let written = self.put_header(header);
+        let written = match form {
+            Form::Syslog => self.put_header(header),
+            Form::Journal => self.put_fields(header),
+        };
         debug_assert!(written.is_ok(), "the longest header has room");
-        if text.utf8_chunks().any(|chunk| !chunk.valid().is_ascii()) {
+        // As the standard demands of UTF-8.
+        if form == Form::Syslog && text.utf8_chunks().any(|chunk| !chunk.valid().is_ascii()) {
             self.put(BOM);
         }
+        let start = self.bytes.len();
+        self.put_text(text);
+        if form == Form::Journal {
+            self.put(b"\n");
+            if header.id == AUDIT {
+                self.put_words(start);
+            }
+        }
+    }
+
+    fn put_text(&mut self, text: &[u8]) {
         for chunk in text.utf8_chunks() {
             for character in chunk.valid().chars() {
                 let character = match character {
@@ -127,6 +149,36 @@ impl Message {
         }
         let quality = if is_synchronised { 1 } else { 0 };
         write!(self.bytes, " {id} [timeQuality tzKnown=\"1\" isSynced=\"{quality}\"] ")
+    }
+
+    /// Fields of an entry, and the name of the one with the text.
+    fn put_fields(&mut self, header: &Header<'_>) -> core::fmt::Result {
+        let Header { facility, severity, time, name, process, id, .. } = *header;
+        write!(self.bytes, "PRIORITY={}\nSYSLOG_FACILITY={facility}\n", severity.0)?;
+        if let Some(time) = time {
+            writeln!(self.bytes, "SYSLOG_TIMESTAMP={:.3}", Utc(time))?;
+        }
+        if process != 0 {
+            writeln!(self.bytes, "SYSLOG_PID={process}")?;
+        }
+        write!(self.bytes, "SYSLOG_IDENTIFIER={name}\nFRIENDLET_KIND={id}\nMESSAGE=")
+    }
+
+    /// Words of a text of the audit trail as fields, such as `FRIENDLET_USER` of `user=anna`, as far as there is room.
+    fn put_words(&mut self, start: usize) {
+        let text = self.bytes.clone();
+        let text = text.get(start..).unwrap_or_default().trim_ascii_end();
+        for word in text.split(|byte| *byte == b' ') {
+            let key = word.iter().position(|byte| *byte == b'=').unwrap_or_default();
+            let end = self.bytes.len();
+            let mut parts = [b"FRIENDLET_", word, b"\n"].into_iter();
+            if key == 0 || parts.try_for_each(|part| self.bytes.extend_from_slice(part)).is_err() {
+                self.bytes.truncate(end);
+            }
+            let name = self.bytes.get_mut(end..).unwrap_or_default();
+            let name = name.split_mut(|byte| *byte == b'=').next().unwrap_or_default();
+            name.make_ascii_uppercase();
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -177,7 +229,7 @@ pub(super) mod tests {
 
     fn text(header: &Header<'_>, text: &[u8]) -> String {
         let mut message = Message::default();
-        message.compose(header, text);
+        message.compose(Form::Syslog, header, text);
         String::from_utf8(message.datagram().to_vec()).unwrap()
     }
 
@@ -214,7 +266,7 @@ pub(super) mod tests {
     fn frame_begins_with_the_length() {
         let mut message = Message::default();
         for count in [0, 9, 20, SYSLOG_LINE_BYTES] {
-            message.compose(&HEADER, &vec![b'x'; count]);
+            message.compose(Form::Syslog, &HEADER, &vec![b'x'; count]);
             let datagram = message.datagram().to_vec();
             let frame = String::from_utf8(message.frame().to_vec()).unwrap();
             assert_eq!(frame, format!("{} {}", datagram.len(), String::from_utf8(datagram).unwrap()));
@@ -235,6 +287,40 @@ pub(super) mod tests {
         };
         let line = "ä".repeat(SYSLOG_LINE_BYTES / 2);
         assert!(text(&header, line.as_bytes()).ends_with("ää"));
+        assert!(entry(&header, line.as_bytes()).ends_with("ää\n"));
+    }
+
+    fn entry(header: &Header<'_>, text: &[u8]) -> String {
+        let mut message = Message::default();
+        message.compose(Form::Journal, header, text);
+        String::from_utf8(message.datagram().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn entry_has_the_fields_of_the_journal() {
+        assert_eq!(
+            entry(&HEADER, "schön\x1b[31m\nMESSAGE=forged\tend\u{202e}".as_bytes()),
+            "PRIORITY=6\nSYSLOG_FACILITY=3\nSYSLOG_TIMESTAMP=2024-12-31T23:59:59.007Z\nSYSLOG_PID=412\n\
+             SYSLOG_IDENTIFIER=web\nFRIENDLET_KIND=output\nMESSAGE=schön?[31m?MESSAGE=forged end?\n"
+        );
+        let unknown = Header { time: None, process: 0, id: "dropped", ..HEADER };
+        assert_eq!(
+            entry(&unknown, b""),
+            "PRIORITY=6\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=web\nFRIENDLET_KIND=dropped\nMESSAGE=\n"
+        );
+    }
+
+    #[test]
+    fn words_of_the_audit_trail_are_fields_as_far_as_there_is_room() {
+        let header = Header { time: None, process: 0, id: AUDIT, ..HEADER };
+        let found = entry(&header, b"user=a from=local call=services/start on= =x word outcome=ok");
+        assert!(found.ends_with(
+            "outcome=ok\nFRIENDLET_USER=a\nFRIENDLET_FROM=local\nFRIENDLET_CALL=services/start\nFRIENDLET_ON=\n\
+             FRIENDLET_OUTCOME=ok\n"
+        ));
+        let word = "w".repeat(SYSLOG_LINE_BYTES - 10);
+        let found = entry(&header, format!("a={word} b=c").as_bytes());
+        assert!(found.ends_with(&format!("MESSAGE=a={word} b=c\nFRIENDLET_B=c\n")), "{found}");
     }
 
     #[test]
@@ -272,7 +358,7 @@ pub(super) mod tests {
             process in any::<u32>(),
         ) {
             let mut message = Message::default();
-            message.compose(&Header { process, ..HEADER }, &line);
+            message.compose(Form::Syslog, &Header { process, ..HEADER }, &line);
             let (fields, text) = parse(message.datagram()).unwrap();
             prop_assert_eq!(&fields[3], "web");
             let is_ascii = text.is_ascii();

@@ -1,4 +1,4 @@
-//! Output of services, audit trail and log for a log server (syslog, RFC 5424).
+//! Output of services, audit trail and log for a log server (syslog, RFC 5424) or systemd's journal.
 //!
 //! The lines wait in the buffers that the server has in any case. [`Sender`] has a position in each of them, composes
 //! the next [`Message`], and counts what was overwritten before it was sent. It is sans-IO: lines and the time go in,
@@ -10,7 +10,7 @@ mod settings;
 
 use core::time::Duration;
 
-pub use message::{Header, Message, Severity};
+pub use message::{Form, Header, Message, Severity};
 pub use sender::{AUDIT, LOG, Moment, SOURCES, Sender, Sources};
 pub use settings::{Facility, HostName, Settings, Target};
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 
-use super::message::{Header, Message, Severity};
+use super::message::{self, Form, Header, Message, Severity};
 use super::settings::{Facility, HostName};
 use super::{SYSLOG_LINE_BYTES, SYSLOG_REPEAT, SYSLOG_RETRY, SYSLOG_RETRY_MAX, SYSLOG_TIMES};
 use crate::limits::SERVICES;
@@ -103,6 +103,7 @@ impl Queue {
 /// Sender to one log server.
 #[derive(Debug)]
 pub struct Sender {
+    form: Form,
     facility: Facility,
     host: HostName,
     queues: [Queue; SOURCES],
@@ -121,8 +122,9 @@ pub struct Sender {
 
 impl Sender {
     /// Sender of the sources for which `is_sent` returns true.
-    pub fn new(facility: Facility, host: HostName, is_sent: &dyn Fn(usize) -> bool) -> Self {
+    pub fn new(form: Form, facility: Facility, host: HostName, is_sent: &dyn Fn(usize) -> bool) -> Self {
         Self {
+            form,
             facility,
             host,
             queues: core::array::from_fn(|source| Queue::new(is_sent(source))),
@@ -147,9 +149,9 @@ impl Sender {
         }
     }
 
-    /// Sets facility and host of what follows.
-    pub fn set(&mut self, facility: Facility, host: HostName) {
-        (self.facility, self.host) = (facility, host);
+    /// Sets form, facility and host of what follows.
+    pub fn set(&mut self, form: Form, facility: Facility, host: HostName) {
+        (self.form, self.facility, self.host) = (form, facility, host);
     }
 
     /// Notes that a source may have new lines. Returns true if they are to be sent.
@@ -274,7 +276,7 @@ impl Sender {
             let _ = write!(text, "{dropped} lines of {} were dropped", kind(source));
             (next.position, next.lines, next.dropped) = (from, before, next.dropped + dropped);
             header.process = 0;
-            self.message.compose(&header, text.as_bytes());
+            self.message.compose(self.form, &header, text.as_bytes());
         } else {
             let Some((line, length)) = room.get(..count).and_then(first_line) else {
                 queue.is_pending = false;
@@ -299,7 +301,7 @@ impl Sender {
             // By the present clock, as if it had been right then, too.
             let age = line_time.map_or(Duration::ZERO, |time| now.saturating_sub(time));
             header.time = moment.wall.map(|wall| wall.saturating_sub(age));
-            self.message.compose(&header, text);
+            self.message.compose(self.form, &header, text);
         }
         self.composed = Some((source, next));
         true
@@ -309,7 +311,7 @@ impl Sender {
 /// Kind of the lines of a source.
 fn kind(source: usize) -> &'static str {
     match source {
-        AUDIT => "audit",
+        AUDIT => message::AUDIT,
         LOG => "log",
         _ => "output",
     }

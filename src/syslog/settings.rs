@@ -1,32 +1,36 @@
 //! `[syslog]` of the configuration file.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use heapless::String;
 
-use super::SYSLOG_NAME_BYTES;
+use super::{Form, SYSLOG_NAME_BYTES};
 use crate::limits::FILE_PATH_BYTES;
+
+/// `address` of the journal.
+const JOURNAL: &str = "journal";
 
 /// Name of a host.
 pub type HostName = String<SYSLOG_NAME_BYTES>;
 
 /// Address of a log server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Target {
-    /// Address and port.
-    pub address: SocketAddr,
-    /// TLS over TCP (RFC 5425), not datagrams in plain text.
-    pub is_tls: bool,
+pub enum Target {
+    /// Datagrams in plain text (RFC 5426).
+    Datagrams(SocketAddr),
+    /// TLS over TCP (RFC 5425).
+    Tls(SocketAddr),
+    /// Journal of systemd on this machine, in its native protocol.
+    Journal,
 }
 
 impl Target {
-    /// Address of no log server.
-    pub const NONE: Self =
-        Self { address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), is_tls: false };
-
-    /// Parses `udp://ADDRESS:PORT` or `tls://ADDRESS:PORT`. The port is 514 or 6514 where there is none.
+    /// Parses `udp://ADDRESS:PORT`, `tls://ADDRESS:PORT` or `journal`. The port is 514 or 6514 where there is none.
     pub fn parse(text: &str) -> Option<Self> {
+        if text == JOURNAL {
+            return Some(Self::Journal);
+        }
         let (is_tls, rest) = match text.split_once("://")? {
             ("udp", rest) => (false, rest),
             ("tls", rest) => (true, rest),
@@ -37,24 +41,40 @@ impl Target {
             Some(SocketAddr::new(host, if is_tls { 6514 } else { 514 }))
         };
         let address = rest.parse().ok().or_else(of_host)?;
-        (address.port() != 0 && !address.ip().is_unspecified()).then_some(Self { address, is_tls })
+        let target = if is_tls { Self::Tls(address) } else { Self::Datagrams(address) };
+        (address.port() != 0 && !address.ip().is_unspecified()).then_some(target)
+    }
+
+    /// Form of the messages.
+    pub fn form(&self) -> Form {
+        if *self == Self::Journal { Form::Journal } else { Form::Syslog }
+    }
+
+    /// Returns true for TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     /// Returns true if datagrams in plain text leave the networks of their owner.
     pub fn is_readable_by_all(&self) -> bool {
-        let is_private = match self.address.ip().to_canonical() {
+        let Self::Datagrams(address) = self else { return false };
+        let is_private = match address.ip().to_canonical() {
             IpAddr::V4(ip) => {
                 ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation()
             }
             IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
         };
-        !self.is_tls && !is_private
+        !is_private
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.is_tls { "tls" } else { "udp" }, self.address)
+        match self {
+            Self::Datagrams(address) => write!(f, "udp://{address}"),
+            Self::Tls(address) => write!(f, "tls://{address}"),
+            Self::Journal => f.write_str(JOURNAL),
+        }
     }
 }
 
@@ -113,6 +133,7 @@ mod tests {
             ("udp://192.0.2.1", "udp://192.0.2.1:514"),
             ("tls://[2001:db8::1]", "tls://[2001:db8::1]:6514"),
             ("tls://[2001:db8::1]:7000", "tls://[2001:db8::1]:7000"),
+            ("journal", "journal"),
         ] {
             assert_eq!(Target::parse(text).unwrap().to_string(), shown);
         }
@@ -138,6 +159,7 @@ mod tests {
             ("udp://127.0.0.1", false),
             ("udp://[fd00::1]", false),
             ("udp://[fe80::1]", false),
+            ("journal", false),
         ] {
             assert_eq!(Target::parse(text).unwrap().is_readable_by_all(), expected, "{text}");
         }

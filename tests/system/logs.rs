@@ -544,7 +544,8 @@ fn line_has_the_time_of_day_unless_the_journal_has_it() {
         log()
     };
     let log = start("DEVICE:INODE");
-    assert!(log.starts_with("[    0.") && log.lines().all(|line| !line.starts_with("20")), "{log}");
+    assert!(log.starts_with("<6>[    0.") && log.lines().all(|line| !line.starts_with("20")), "{log}");
+    assert!(log.contains("\n<4>["), "the journal has the level of a warning: {log}");
     let log = start("DEVICE:7");
     assert!(log.starts_with("20"), "{log}");
 }

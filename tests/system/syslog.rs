@@ -1,6 +1,8 @@
 //! Log server: what it receives from the real server, and when.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use friendlet::syslog::SYSLOG_TIMEOUT;
@@ -11,6 +13,7 @@ use super::services::{OK, start, status, until_state};
 use crate::support::device::shell;
 use crate::support::directory::Directory;
 use crate::support::log_server::{LogServer, Pki};
+use crate::support::namespaces::run_alone;
 use crate::support::wait::{SOON, until, within};
 use crate::support::{Device, Server, process};
 
@@ -77,6 +80,59 @@ fn output_audit_trail_and_log_are_messages_of_the_standard() {
     for thread in process::threads(server.pid()) {
         assert_eq!(process::field(&thread, "Seccomp"), "2", "the sandbox allows all of that");
     }
+}
+
+/// Fields of an entry of systemd's journal.
+fn fields(entry: &[u8]) -> BTreeMap<String, String> {
+    let text = std::str::from_utf8(entry).unwrap();
+    let pairs = text.strip_suffix('\n').unwrap().split('\n').map(|line| line.split_once('=').unwrap());
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn journal_has_output_and_audit_trail_in_fields() {
+    run_alone(|| {
+        let script = "printf '<3>it fails\\nMESSAGE=x\\n'; exec sleep 1000";
+        let server = Server::start(&device("journal", "facility = \"local0\"", &shell("web", script, "")));
+        let pid = start(&server, "web").pid.to_string();
+        until_report(&server, "journal: not reached: No such file or directory (errno 2)");
+        std::fs::create_dir_all("/run/systemd/journal").unwrap();
+        let journal = UnixDatagram::bind("/run/systemd/journal/socket").unwrap();
+        journal.set_read_timeout(Some(SOON)).unwrap();
+        let mut entries = Vec::new();
+        let is_done = |entries: &[BTreeMap<String, String>]| {
+            let has = |kind: &str| entries.iter().filter(|entry| entry["FRIENDLET_KIND"] == kind).count();
+            has("output") >= 2 && has("audit") >= 1
+        };
+        while !is_done(&entries) {
+            let mut bytes = [0; 2048];
+            let count = journal.recv(&mut bytes).expect("an entry");
+            entries.push(fields(&bytes[..count]));
+        }
+        let output: Vec<_> = entries.iter().filter(|entry| entry["FRIENDLET_KIND"] == "output").collect();
+        let field = |entry: &BTreeMap<String, String>, name: &str| entry[name].clone();
+        for (entry, priority, text) in [(output[0], "3", "it fails"), (output[1], "6", "MESSAGE=x")] {
+            assert_eq!(
+                (field(entry, "PRIORITY").as_str(), field(entry, "MESSAGE").as_str()),
+                (priority, text)
+            );
+            let origin =
+                ["SYSLOG_IDENTIFIER", "SYSLOG_PID", "SYSLOG_FACILITY"].map(|name| field(entry, name));
+            assert_eq!(origin, ["web", pid.as_str(), "16"]);
+            assert!(field(entry, "SYSLOG_TIMESTAMP").starts_with("20"));
+        }
+        let is_start = |entry: &&BTreeMap<String, String>| {
+            entry.get("FRIENDLET_CALL").is_some_and(|call| call == "services/start")
+        };
+        let audit = entries.iter().find(is_start).expect("the start is in the audit trail");
+        let words = ["USER", "ON", "OUTCOME"].map(|name| field(audit, &format!("FRIENDLET_{name}")));
+        assert_eq!(words, ["fadmin", "web", "begun"]);
+        assert_eq!(
+            (audit["SYSLOG_IDENTIFIER"].as_str(), audit["SYSLOG_FACILITY"].as_str()),
+            ("friendlet", "10")
+        );
+        until_report(&server, "journal: connected; ");
+    });
 }
 
 #[test]

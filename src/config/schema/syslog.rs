@@ -14,7 +14,7 @@ pub static SYSLOG: Table = Table {
     keys: &[
         Key::new(
             "address",
-            Kind::parsed("'udp://ADDRESS:PORT' or 'tls://ADDRESS:PORT' with an IP address"),
+            Kind::parsed("'udp://ADDRESS:PORT' or 'tls://ADDRESS:PORT' with an IP address, or 'journal'"),
             Unset("none: nothing is sent"),
             "Address of the log server, in numbers: the server looks no names up. Without a port it is 514, with TLS 6514.",
         )

@@ -45,7 +45,7 @@ fn every_error_is_reported_with_its_place() {
         (
             "address = 'udp://logs.example'",
             "2:11: address: expected 'udp://ADDRESS:PORT' or 'tls://ADDRESS:PORT' with an IP address, \
-             found 'udp://logs.example'",
+             or 'journal', found 'udp://logs.example'",
         ),
         (
             "address = 'tls://[::1]'",

@@ -46,7 +46,9 @@ impl Sources for Fake {
 
 fn sender() -> Sender {
     let host = HostName::try_from("board").unwrap();
-    Sender::new(Facility::from_name("daemon").unwrap(), host, &|source| !(2..AUDIT).contains(&source))
+    Sender::new(Form::Syslog, Facility::from_name("daemon").unwrap(), host, &|source| {
+        !(2..AUDIT).contains(&source)
+    })
 }
 
 fn at(now: Duration) -> Moment {
