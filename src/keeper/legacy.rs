@@ -9,7 +9,7 @@
 //! | `cgroups` | descriptor, controllers in force, path |
 //! | `table` | descriptor of the file with the processes |
 //! | `notices` | descriptor and name of the socket for reports of services |
-//! | `service` | name, the numbers of its slot, and its events, which an earlier program does not read |
+//! | `service` | name, the numbers of its slot, and its text and events, which an earlier program does not read |
 //! | `session` | index and entry of the table of sessions |
 //! | `configuration` | the last line: the rest is the configuration, which another layer reads |
 
@@ -32,7 +32,8 @@ use super::raw;
 use super::slot::{self, Slot, State, StopCommand};
 use crate::log::console::warning;
 use crate::service::{
-    Ended, Event, Exit, Program, STATUS_TEXT_BYTES, ServiceId, Signal, SpawnError, SpawnStage, StatusText,
+    Ended, Event, Exit, Notice, Program, STATUS_TEXT_BYTES, ServiceId, Signal, SpawnError, SpawnStage,
+    StatusText,
 };
 use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
 use crate::sys::{Clock, fork};
@@ -44,6 +45,8 @@ const NONE: i32 = -1;
 /// Numbers after the name of a service. A program reads those that it knows: an earlier one wrote fewer, a later one
 /// more.
 const NUMBERS: usize = 19;
+/// Beginning of the word with the text of a service.
+const TEXT: &str = "text:";
 /// Numbers of the first version.
 const FIRST_NUMBERS: usize = 14;
 
@@ -55,7 +58,8 @@ pub struct Legacy {
     cgroups: Option<(RawFd, u8, String)>,
     table: Option<RawFd>,
     notices: Option<(RawFd, String)>,
-    services: Vec<(String, [i64; NUMBERS])>,
+    /// Services with the numbers of their slots, and what they say of themselves.
+    services: Vec<(String, [i64; NUMBERS], Option<StatusText>)>,
     /// Events, with the names of their services.
     events: Vec<(String, Event)>,
     sessions: Vec<(usize, SessionMemo)>,
@@ -112,8 +116,11 @@ impl Legacy {
                         None => break,
                     }
                 }
-                self.events.extend(words.filter_map(event_of).map(|event| (name.to_owned(), event)));
-                self.services.push((name.to_owned(), numbers));
+                let (events, texts): (Vec<_>, Vec<_>) = words.partition(|word| !word.starts_with(TEXT));
+                let events = events.into_iter().filter_map(event_of);
+                self.events.extend(events.map(|event| (name.to_owned(), event)));
+                let text = texts.first().and_then(|word| text_of(word.strip_prefix(TEXT)?));
+                self.services.push((name.to_owned(), numbers, text));
             }
             "session" => {
                 let (index, memo) = value.split_once(' ')?;
@@ -142,8 +149,9 @@ impl Legacy {
         {
             keeper.notices = NoticeSocket::continued(socket, name);
         }
-        for (name, numbers) in self.services {
-            let Some((slot, oom_kills)) = slot_of(&numbers, keeper.clock) else { continue };
+        for (name, numbers, text) in self.services {
+            let Some((mut slot, oom_kills)) = slot_of(&numbers, keeper.clock) else { continue };
+            slot.said.text = text;
             match keeper.services.find(&name).map(|service| service.index()) {
                 Some(index) => {
                     if let Some(place) = keeper.slots.get_mut(index) {
@@ -195,6 +203,9 @@ pub(super) fn encode(keeper: &MainLoop, configuration: &str, keep: &mut dyn FnMu
         for number in numbers_of(slot, oom_kills, clock, &mut number) {
             let _ = write!(text, " {number}");
         }
+        if let Some(said) = &slot.said.text {
+            let _ = write!(text, " {TEXT}{}", lower::encode_string(said.as_str().as_bytes()));
+        }
         keeper.events.of(service).for_each(|event| put_event(&mut text, event));
         text.push('\n');
     }
@@ -216,16 +227,21 @@ fn event_of(word: &str) -> Option<Event> {
     let mut parts = word.split(':');
     let mut number = || parts.next()?.parse::<u64>().ok();
     let (at, until, changes) = (number()?, number()?, number()?);
-    let mut bytes = [0; STATUS_TEXT_BYTES];
-    let text = lower::decode(parts.next()?, &mut bytes).ok()?;
     Some(Event {
         service: ServiceId::from_index(0)?,
-        text: StatusText::new(str::from_utf8(text).ok()?),
+        text: text_of(parts.next()?)?,
         at: Duration::from_millis(at),
         until: (until > 0).then_some(Duration::from_millis(until)),
         changes: u32::try_from(changes).ok()?,
         is_sent: false,
     })
+}
+
+/// Text in hexadecimal digits.
+fn text_of(word: &str) -> Option<StatusText> {
+    let mut bytes = [0; STATUS_TEXT_BYTES];
+    let text = lower::decode(word, &mut bytes).ok()?;
+    Some(StatusText::new(str::from_utf8(text).ok()?))
 }
 
 /// Numbers of a slot. A child that has not executed its program yet is one of another program: it is killed.
@@ -269,7 +285,7 @@ fn numbers_of(
         exit.into(),
         started.and_then(|ns| i64::try_from(ns).ok()).unwrap_or(i64::from(NONE)),
         slot.memo.into(),
-        slot.was_ready.into(),
+        i64::from(slot.said.is_ready) + 2 * i64::from(slot.said.is_stopping),
         pid(slot.main),
         number(slot.output.as_ref().map(|pipe| pipe.as_fd())).into(),
         number(slot.kept.as_ref().map(|pipe| pipe.as_fd())).into(),
@@ -294,7 +310,7 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<(Slot, u32)> {
         exit,
         started,
         memo,
-        was_ready,
+        said,
         main,
         output,
         kept,
@@ -340,7 +356,7 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<(Slot, u32)> {
         ended,
         started,
         memo: memo as u32,
-        was_ready: was_ready != 0,
+        said: Notice { is_ready: said == 1, is_stopping: said == 2, ..Notice::default() },
         main: pid_of(main),
         last_signal: Signal::ALL.into_iter().find(|known| i64::from(known.number()) == signal),
         output: adopted(output).map(PipeWriter::from),
@@ -411,7 +427,7 @@ mod tests {
             main: Pid::from_raw(4_000_001),
             last_signal: Some(Signal::Hup),
             memo: 0xAB_CD07,
-            was_ready: true,
+            said: Notice { text: Some(StatusText::new("busy")), ..Notice::READY },
             stop_command: Some(StopCommand::Running {
                 launch: Launch { pid: Pid::from_raw(4_000_002).unwrap(), error: std::io::pipe().unwrap().0 },
                 is_asked: true,
@@ -450,7 +466,8 @@ mod tests {
         };
         assert_eq!((events(&second), events(&second).len()), (events(&first), 2));
         let [b, a] = [&second.slots[0], &second.slots[1]];
-        assert_eq!((a.pid(), a.main, a.memo, a.was_ready), (pid, Pid::from_raw(4_000_001), 0xAB_CD07, true));
+        assert_eq!((a.pid(), a.main, a.memo), (pid, Pid::from_raw(4_000_001), 0xAB_CD07));
+        assert_eq!(a.said, first.slots[0].said);
         assert!(a.kept.is_some() && a.started.is_some() && matches!(a.state, State::Running { .. }));
         assert_eq!((b.ended, b.program, second.oom_kills[0]), (ended, Program::Finish, 3));
         assert_eq!(second.slots[2].ended, failed);

@@ -160,6 +160,8 @@ impl MainLoop {
     pub(super) fn serve(&mut self, server: Pid, configuration: &mut dyn Configuration) -> Option<ServerEnd> {
         self.server = Some(server);
         self.events.send_again();
+        // Memos have none of it.
+        self.slots.iter_mut().for_each(|slot| slot.notice = slot.said);
         (self.has_crashed, self.is_server_ending, self.end) = (false, false, ServerEnd::default());
         (self.end_by, self.dying_since) = (None, None);
         self.crashes.start(Instant::now());

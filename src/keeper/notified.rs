@@ -50,7 +50,7 @@ impl MainLoop {
         self.note_events(index, &message);
         let Some(slot) = self.slots.get_mut(index) else { return };
         notices::merge(&mut slot.notice, message.notice);
-        slot.was_ready |= message.notice.is_ready;
+        notices::merge(&mut slot.said, Notice { is_alive: false, extend: None, ..message.notice });
         let is_member = |main: &Pid| procfs::group_of_any(*main) == slot.pid();
         slot.main = message.main.filter(is_member).or(slot.main);
     }

@@ -19,6 +19,9 @@ use crate::sys::Clock;
 /// Bytes that are read at once of the pipe of a service that is not ready.
 const READY_BYTES: usize = 64;
 
+/// No report.
+const NOTHING: Notice = Notice { is_ready: false, ..Notice::READY };
+
 /// Processes of one slot.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -45,8 +48,8 @@ pub(super) struct Slot {
     pub(super) started: Option<Instant>,
     /// Output of the running program, for a later server.
     pub(super) kept: Option<PipeReader>,
-    /// The running program has reported that it is ready.
-    pub(super) was_ready: bool,
+    /// What the running program has reported so far: that it is ready or stops, and its text.
+    pub(super) said: Notice,
     /// Knowledge of a server about the service ([`Memo`]); 0: none.
     pub(super) memo: u32,
 }
@@ -97,7 +100,7 @@ impl Slot {
     pub(super) const FREE: Self = Self {
         state: State::Free,
         last_signal: None,
-        notice: Notice { is_ready: false, ..Notice::READY },
+        notice: NOTHING,
         main: None,
         ended: None,
         output: None,
@@ -107,7 +110,7 @@ impl Slot {
         program: Program::Main,
         started: None,
         kept: None,
-        was_ready: false,
+        said: NOTHING,
         memo: 0,
     };
 
@@ -175,7 +178,7 @@ impl Slot {
             }
             Ok(count) => {
                 self.notice.is_ready |= count > 0;
-                self.was_ready |= count > 0;
+                self.said.is_ready |= count > 0;
                 self.ready = None;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -430,7 +433,8 @@ impl Slot {
             InheritedProcess::None => memo?,
             _ => memo.unwrap_or(Memo::UNKNOWN),
         };
-        let memo = Memo { is_ready: memo.is_ready || self.was_ready, ..memo };
+        let is_ready = (memo.is_ready || self.said.is_ready) && !self.said.is_stopping;
+        let memo = Memo { is_ready, ..memo };
         Some((Inherited { memo, process, program: self.program, ended: self.ended }, output))
     }
 
@@ -468,10 +472,10 @@ mod tests {
         writer.write_all(&[b'x'; READY_PIPE_BYTES]).unwrap();
         assert!(!read(&mut slot) && slot.ready.is_some());
         writer.write_all(b"\n").unwrap();
-        assert!(!read(&mut slot) && slot.was_ready);
+        assert!(!read(&mut slot) && slot.said.is_ready);
         let (mut slot, mut writer) = waiting();
         writer.write_all(&[b'x'; READY_PIPE_BYTES + 1]).unwrap();
-        assert!(read(&mut slot) && slot.ready.is_none() && !slot.was_ready);
+        assert!(read(&mut slot) && slot.ready.is_none() && !slot.said.is_ready);
         assert!(writer.write_all(b"\n").is_err(), "nothing reads it any more");
     }
 

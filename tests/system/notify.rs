@@ -223,6 +223,21 @@ fn events_of_a_service_that_is_not_of_type_notify() {
 }
 
 #[test]
+fn service_that_stops_by_itself_is_not_ready_after_an_upgrade() {
+    let table = reporter("NOTIFY READY=1 STATUS=open\nNOTIFY STOPPING=1 STATUS=closing");
+    let mut server = Server::start(&Device::plain().with(&table));
+    let is_shown = |server: &Server| {
+        let status = server.call("services/web/status");
+        status.contains("\"Text\": \"closing\"") && status.contains("\"Ready\": false")
+    };
+    until("it is shown", || is_shown(&server));
+    server.crash();
+    until("the next server shows it", || is_shown(&server));
+    server.upgrade();
+    until("the next program shows it", || is_shown(&server));
+}
+
+#[test]
 fn refused_events_are_counted() {
     let keys: String = (0..friendlet::service::SERVICE_EVENTS).map(|key| format!(" k{key}=1")).collect();
     let table = reporter(&format!("NOTIFY READY=1{keys}\nNOTIFY one=more\nNOTIFY two=more k0=2 STATUS=own"));
