@@ -40,13 +40,13 @@ pub(super) fn run(paths: &[PathBuf]) -> ExitCode {
         }
     }
     let files: Vec<_> = paths.iter().zip(&texts).map(|(path, text)| File { path, text }).collect();
-    let (text, services, notes) = match translated(&files) {
-        Ok(translated) => translated,
-        Err(message) => {
-            log::print(format_args!("friendlet: import: {message}\n"));
-            return exit::DATA.into();
-        }
-    };
+    let Translation { text, services, notes, refused } = translated(&files);
+    for message in &refused {
+        log::print(format_args!("friendlet: import: {message}\n"));
+    }
+    if services == 0 {
+        return exit::DATA.into();
+    }
     if print(&text) != ExitCode::SUCCESS {
         return exit::IO.into();
     }
@@ -54,7 +54,8 @@ pub(super) fn run(paths: &[PathBuf]) -> ExitCode {
         "friendlet: import: {services} services; {notes} settings need a look: see the comments\n"
     ));
     match config::parse(&text, "result", "friendlet") {
-        Ok(_) => ExitCode::SUCCESS,
+        Ok(_) if refused.is_empty() => ExitCode::SUCCESS,
+        Ok(_) => exit::DATA.into(),
         Err(errors) => {
             log::print(format_args!("{errors}\n"));
             exit::DATA.into()
@@ -62,38 +63,52 @@ pub(super) fn run(paths: &[PathBuf]) -> ExitCode {
     }
 }
 
-/// Tables of all files, with the numbers of services and of notes.
-///
-/// # Errors
-/// The file without a service.
-pub fn translated(files: &[File<'_>]) -> Result<(String, usize, usize), String> {
-    let services = services(files)?;
-    let notes = services.iter().map(|service| service.notes.len()).sum();
-    Ok((services.iter().map(Service::text).collect(), services.len(), notes))
+/// Services of all files.
+#[derive(Debug)]
+pub struct Translation {
+    /// Their tables.
+    pub text: String,
+    /// Number of services.
+    pub services: usize,
+    /// Number of settings without a twin.
+    pub notes: usize,
+    /// A message for each file without a service, which keeps no other file from being translated.
+    pub refused: Vec<String>,
 }
 
-/// Services of all files, in their order.
-fn services(files: &[File<'_>]) -> Result<Vec<Service>, String> {
-    let mut services = Vec::new();
+/// Translates files.
+pub fn translated(files: &[File<'_>]) -> Translation {
+    let (mut services, mut refused) = (Vec::new(), Vec::new());
     for file in files {
-        let entries = ini::read(file);
-        let found = if entries.iter().any(|entry| entry.section == ini::SERVICE) {
-            vec![systemd::service(file.path, &entries)]
-        } else {
-            supervisord::services(file.path, &entries)
-        };
-        if found.is_empty() {
-            return Err(format!(
-                "{}: neither [program:NAME] of supervisord nor [Service] of a unit of systemd; \
-                 docs/moving.md has other supervisors",
-                file.path.display()
-            ));
+        match services_of(file) {
+            Ok(found) => services.extend(found),
+            Err(message) => refused.push(format!("{}{message}", file.path.display())),
         }
-        services.extend(found);
     }
-    let names: Vec<String> = services.iter().map(|service| service.name.clone()).collect();
+    let names: Vec<String> = services.iter().map(|service: &Service| service.name.clone()).collect();
     services.iter_mut().for_each(|service| service.keep_known(&names));
-    Ok(services)
+    let notes = services.iter().map(|service| service.notes.len()).sum();
+    Translation {
+        text: services.iter().map(Service::text).collect(),
+        services: services.len(),
+        notes,
+        refused,
+    }
+}
+
+/// Services of a file, in their order.
+fn services_of(file: &File<'_>) -> Result<Vec<Service>, String> {
+    let entries = ini::read(file).map_err(|line| format!(":{line}: '[' without ']'"))?;
+    if entries.iter().any(|entry| entry.section == ini::SERVICE) {
+        return Ok(vec![systemd::service(file.path, &entries)]);
+    }
+    let found = supervisord::services(file.path, &entries);
+    if found.is_empty() {
+        return Err(": neither [program:NAME] of supervisord nor [Service] of a unit of systemd; \
+             docs/moving.md has timers and other supervisors"
+            .to_owned());
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -103,7 +118,9 @@ mod tests {
 
     /// Translation of one file.
     pub(super) fn text_of(path: &str, text: &str) -> String {
-        translated(&[File { path: Path::new(path), text }]).unwrap().0
+        let Translation { text, refused, .. } = translated(&[File { path: Path::new(path), text }]);
+        assert_eq!(refused, [""; 0]);
+        text
     }
 
     /// The same, without the empty lines around it; every result is a configuration.
@@ -117,11 +134,29 @@ mod tests {
     #[test]
     fn file_of_another_kind_is_named() {
         for text in
-            ["", "command = 1\n", "[Unit]\nDescription=x\n", "[supervisord]\n", "\u{0}=\n[", "#!/bin/sh\n"]
+            ["", "command = 1\n", "[Unit]\nDescription=x\n", "[supervisord]\n", "\u{0}=\n", "#!/bin/sh\n"]
         {
-            let message = translated(&[File { path: Path::new("f"), text }]).err().unwrap();
-            assert!(message.starts_with("f: neither [program:NAME]"), "{message}");
+            let Translation { refused, services, .. } = translated(&[File { path: Path::new("f"), text }]);
+            assert!(refused[0].starts_with("f: neither [program:NAME]") && services == 0, "{refused:?}");
         }
+    }
+
+    #[test]
+    fn file_without_a_service_keeps_no_other_from_being_translated() {
+        let files =
+            [("a.timer", "[Timer]\nOnCalendar=daily\n"), ("b.service", "\u{feff}[Service]\nExecStart=/b\n")];
+        let files = files.map(|(path, text)| File { path: Path::new(path), text });
+        let Translation { text, refused, .. } = translated(&files);
+        assert!(
+            text.contains("name = \"b\"") && refused.len() == 1 && refused[0].starts_with("a.timer: neither")
+        );
+    }
+
+    #[test]
+    fn section_without_its_end_is_refused() {
+        let text = "[program:a]\ncommand=/a\n[program:b\ncommand=/b\n";
+        let Translation { refused, services, .. } = translated(&[File { path: Path::new("f"), text }]);
+        assert_eq!((refused, services), (vec!["f:3: '[' without ']'".to_owned()], 0));
     }
 
     #[test]
@@ -133,7 +168,7 @@ mod tests {
             },
             File { path: Path::new("b.service"), text: "[Service]\nExecStart=/b\n" },
         ];
-        let (text, services, notes) = translated(&files).unwrap();
+        let Translation { text, services, notes, .. } = translated(&files);
         assert_eq!((services, notes), (2, 1));
         assert!(text.contains("after = [\"b\"]\n"), "{text}");
         assert!(text.contains("# a.service:2: After=c.service: not imported with it\n"), "{text}");
@@ -159,9 +194,8 @@ mod tests {
         ) {
             let text: String = lines.into_iter().map(|(start, rest, end)| format!("{start}{rest}{end}")).collect();
             let path = format!("/d/{name}.service");
-            if let Ok((text, ..)) = translated(&[File { path: Path::new(&path), text: &text }]) {
-                prop_assert!(text.parse::<toml::Table>().is_ok(), "{}", text);
-            }
+            let Translation { text, .. } = translated(&[File { path: Path::new(&path), text: &text }]);
+            prop_assert!(text.parse::<toml::Table>().is_ok(), "{}", text);
         }
     }
 }

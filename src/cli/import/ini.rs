@@ -24,13 +24,17 @@ impl Entry<'_> {
 }
 
 /// Entries of a file, in their order.
-pub(super) fn read<'a>(file: &File<'a>) -> Vec<Entry<'a>> {
-    let is_unit = file.text.lines().filter_map(section_of).any(|section| section == SERVICE);
+///
+/// # Errors
+/// Number of a line that begins a section and does not end its name.
+pub(super) fn read<'a>(file: &File<'a>) -> Result<Vec<Entry<'a>>, usize> {
+    let lines = file.text.trim_start_matches('\u{feff}').lines();
+    let is_unit = lines.clone().filter_map(section_of).any(|section| section == SERVICE);
     let mut entries: Vec<Entry<'_>> = Vec::new();
     let mut section = "";
     // Whether the next line belongs to the last entry.
     let mut goes_on = false;
-    for (index, line) in file.text.lines().enumerate() {
+    for (index, line) in lines.enumerate() {
         let text = line.trim();
         if text.is_empty() || text.starts_with(['#', ';']) {
             goes_on &= !text.is_empty();
@@ -56,11 +60,14 @@ pub(super) fn read<'a>(file: &File<'a>) -> Vec<Entry<'a>> {
             goes_on = false;
             continue;
         }
+        if text.starts_with('[') {
+            return Err(index + 1);
+        }
         let delimiters: &[char] = if is_unit { &['='] } else { &['=', ':'] };
         let (key, value) = text.split_once(delimiters).unwrap_or(("", text));
         entries.push(Entry { line: index + 1, section, key: key.trim(), value: value.trim().to_owned() });
     }
-    entries
+    Ok(entries)
 }
 
 /// Section that a line begins.
@@ -85,7 +92,7 @@ mod tests {
 
     #[track_caller]
     fn assert_entries(text: &str, expected: &[(usize, &str, &str)]) {
-        let entries = read(&File { path: Path::new("/etc/f.conf"), text });
+        let entries = read(&File { path: Path::new("/etc/f.conf"), text }).unwrap();
         let found: Vec<_> = entries
             .iter()
             .map(|entry| (entry.line, [entry.section, entry.key].join("."), entry.value.as_str()))

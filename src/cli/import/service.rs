@@ -146,10 +146,17 @@ impl Service {
             return self.unset(row.ours);
         }
         let number = match row.form {
-            Form::Member(name) => match size(value.split(':').next().unwrap_or_default()) {
-                Some(number) => return self.insert(row.ours, name, number.to_string()),
-                None => return self.note(entry, "not translated"),
-            },
+            Form::Member(name) => {
+                let (soft, hard) = value.split_once(':').unwrap_or((value, value));
+                match size(soft) {
+                    Some(number) => self.insert(row.ours, name, number.to_string()),
+                    None => return self.note(entry, "not translated"),
+                }
+                if hard != soft {
+                    self.note(entry, "one limit here, the first");
+                }
+                return;
+            }
             Form::Words(words) => {
                 return match words.iter().find(|(theirs, _)| *theirs == value) {
                     Some((_, "")) => {}

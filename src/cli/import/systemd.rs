@@ -371,7 +371,8 @@ PrivateTmp=true
 ProtectSystem=strict
 StateDirectory=gateway
 ",
-            "[[service]]
+            "# gateway.service:39: LimitNOFILE=1024:4096: one limit here, the first
+[[service]]
 name = \"gateway\"
 description = \"Reads the meter\"
 wait = [\"network\", \"ntp\", \"path:/etc/gateway.conf\"]

@@ -15,10 +15,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(&bytes[..bytes.len().min(TEXT_BYTES)]) else { return };
     // The first line is the name of the file.
     let (name, text) = text.split_once('\n').unwrap_or(("x.service", text));
-    if let Ok((result, services, _)) = translated(&[File { path: Path::new(name), text }]) {
-        assert!(services > 0);
-        if let Err(errors) = config::parse(&result, "fuzz", "/bin/friendlet") {
-            assert!(!errors.to_string().is_empty());
-        }
+    let result = translated(&[File { path: Path::new(name), text }]);
+    assert_eq!(result.services > 0, result.refused.is_empty());
+    if let Err(errors) = config::parse(&result.text, "fuzz", "/bin/friendlet") {
+        assert!(!errors.to_string().is_empty());
     }
 });
