@@ -103,7 +103,7 @@ fn unit_of_the_example_matches_the_server() {
         "WatchdogSec=",
         "StateDirectory=friendlet",
         "KillMode=mixed",
-        "ExecReload=/bin/kill -HUP $MAINPID",
+        "ExecReload=/usr/local/bin/friendlet ctl reload",
     ] {
         assert!(unit.lines().any(|written| written.starts_with(line)), "{line}");
     }

@@ -20,7 +20,7 @@ const IMAGE: (usize, [u8; 4]) = (0x38, *b"ARM\x64");
 pub(crate) struct Kernel {
     /// `6.1.0-50-armmp`.
     pub(crate) version: String,
-    image: PathBuf,
+    pub(crate) image: PathBuf,
     /// `lib/modules/VERSION`.
     pub(crate) modules: PathBuf,
     device_trees: PathBuf,

@@ -238,6 +238,11 @@ fn in_package(package: &str, path: &str) -> Result<PathBuf, String> {
     if file.is_file() { Ok(file) } else { Err(format!("{package} has no file {path}")) }
 }
 
+/// Path of the kernel of an image as Debian has it.
+pub(crate) fn kernel(image: &Image) -> Result<PathBuf, String> {
+    Ok(Kernel::find(&packages::kernel(&image.kernel, &image.kernel_abi)?)?.image)
+}
+
 /// Path of the device tree that QEMU passes to the kernel.
 pub(crate) fn device_tree(image: &Image, name: &str) -> Result<PathBuf, String> {
     Kernel::find(&packages::kernel(&image.kernel, &image.kernel_abi)?)?.device_tree(name)

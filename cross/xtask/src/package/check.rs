@@ -6,13 +6,24 @@ use super::content::{Content, Packed};
 use super::files::{directory, name_of};
 use super::make::{Options, make};
 use super::manifest::{Format, Manifest};
-use super::{rebuilt, roots, trees};
+use super::{booted, rebuilt, roots, trees};
 use crate::image::{clean, source_time};
 use crate::{run, setup};
 
 /// Debian packages with the programs of this step.
-const TOOLS: [&str; 9] =
-    ["arch-test", "bash", "fish", "iproute2", "lintian", "mandoc", "mmdebstrap", "shellcheck", "zsh"];
+const TOOLS: [&str; 11] = [
+    "arch-test",
+    "bash",
+    "cpio",
+    "fish",
+    "gzip",
+    "iproute2",
+    "lintian",
+    "mandoc",
+    "mmdebstrap",
+    "shellcheck",
+    "zsh",
+];
 /// Architectures whose package lives in a root of Debian: this machine's, and an emulated one.
 const LIVED: [&str; 2] = ["amd64", "armhf"];
 
@@ -32,6 +43,9 @@ pub(crate) fn check() -> Result<(), String> {
         }
         if LIVED.contains(&architecture.as_str()) {
             roots::live(&mut content)?;
+        }
+        if architecture == LIVED[1] {
+            booted::live(&mut content)?;
         }
     }
     scripts()?;

@@ -3,6 +3,7 @@
 
 mod alpine;
 mod archive;
+mod booted;
 mod check;
 mod completion;
 mod content;

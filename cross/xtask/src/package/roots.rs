@@ -14,9 +14,9 @@ use crate::{emulation, run};
 /// Release of Debian, the same as that of the kernels of the images.
 const SUITE: &str = "bookworm";
 /// Its packages in the root, beside those that are essential. OpenRC runs the script of Alpine's package.
-const INCLUDED: &str = "--include=adduser,init-system-helpers,insserv,openrc";
+const INCLUDED: &str = "adduser,init-system-helpers,insserv,openrc";
 /// Functions of the scripts.
-const FUNCTIONS: &str = "cross/packages/functions.sh";
+pub(super) const FUNCTIONS: &str = "cross/packages/functions.sh";
 /// Requests to a mirror that is being renewed, and the pause between them.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(20);
@@ -29,11 +29,17 @@ pub(super) fn live(content: &mut Content<'_>) -> Result<(), String> {
     }
     let mut packages = vec![deb::package(content)?];
     if !is_emulated {
-        content.revision += 1;
-        packages.push(deb::package(content)?);
-        content.revision -= 1;
+        packages.push(later(content)?);
     }
     run_in_root(&content.architecture, "cross/packages/deb/life.sh", &packages)
+}
+
+/// The same package with the next revision.
+pub(super) fn later(content: &mut Content<'_>) -> Result<(String, Vec<u8>), String> {
+    content.revision += 1;
+    let package = deb::package(content);
+    content.revision -= 1;
+    package
 }
 
 /// Runs the life of friendlet under OpenRC.
@@ -44,13 +50,8 @@ pub(super) fn live_with_openrc(content: &Content<'_>) -> Result<(), String> {
 /// Runs a script with these packages in a new root, whose network, processes and mounts are its own.
 fn run_in_root(architecture: &str, script: &str, packages: &[(String, Vec<u8>)]) -> Result<(), String> {
     println!("    {script} in a root of Debian for {architecture}");
-    let root = unpack(architecture)?;
-    let life = root.join("life");
-    run::create_directory(&life)?;
-    run::captured(run::at_root("cp").args([script, FUNCTIONS]).arg(&life))?;
-    for (name, bytes) in packages {
-        run::write(&life.join(name), bytes)?;
-    }
+    let root = unpack(architecture, "", INCLUDED)?;
+    put_life(&root, script, packages)?;
     let enter = "ip link set lo up && mount -t proc proc \"$0/proc\" && mount -t tmpfs tmpfs \"$0/run\" && \
                  exec chroot \"$0\" /life/life.sh \"$@\"";
     let mut command = run::at_root("unshare");
@@ -74,21 +75,29 @@ fn run_in_root(architecture: &str, script: &str, packages: &[(String, Vec<u8>)])
     fs::remove_dir_all(&root).map_err(|error| format!("{}: {error}", root.display()))
 }
 
-/// An unpacked root; the archive of it is kept for the next run.
-fn unpack(architecture: &str) -> Result<PathBuf, String> {
+/// Puts a script and its packages into a root.
+pub(super) fn put_life(root: &Path, script: &str, packages: &[(String, Vec<u8>)]) -> Result<(), String> {
+    let life = root.join("life");
+    run::create_directory(&life)?;
+    run::captured(run::at_root("cp").args([script, FUNCTIONS]).arg(&life))?;
+    packages.iter().try_for_each(|(name, bytes)| run::write(&life.join(name), bytes))
+}
+
+/// An unpacked root with these packages; the archive of it is kept for the next run.
+pub(super) fn unpack(architecture: &str, suffix: &str, included: &str) -> Result<PathBuf, String> {
     let roots = directory().join("roots");
-    let archive = roots.join(format!("{SUITE}-{architecture}.tar"));
+    let archive = roots.join(format!("{SUITE}-{architecture}{suffix}.tar"));
     run::create_directory(&roots)?;
     if !archive.is_file() {
-        bootstrap(architecture, &archive)?;
+        bootstrap(architecture, included, &archive)?;
     }
-    let root = roots.join(architecture);
+    let root = roots.join(format!("{architecture}{suffix}"));
     clean(&root)?;
     run::captured(run::at_root("tar").arg("-xf").arg(&archive).arg("-C").arg(&root))?;
     Ok(root)
 }
 
-fn bootstrap(architecture: &str, archive: &Path) -> Result<(), String> {
+fn bootstrap(architecture: &str, included: &str, archive: &Path) -> Result<(), String> {
     // One that fails half-way leaves no archive that could pass for a whole one.
     let half = archive.with_extension("half.tar");
     let mut last = Ok(());
@@ -97,7 +106,8 @@ fn bootstrap(architecture: &str, archive: &Path) -> Result<(), String> {
             thread::sleep(PAUSE);
         }
         let mut command = run::at_root("mmdebstrap");
-        command.args(["--quiet", "--variant=minbase", INCLUDED, "--architectures", architecture, SUITE]);
+        command.args(["--quiet", "--variant=minbase", "--include", included]);
+        command.args(["--architectures", architecture, SUITE]);
         last = run::shown(command.arg(&half).arg(mirror()?));
         if last.is_ok() {
             break;
