@@ -17,6 +17,8 @@ impl<'t> Line<'t> {
     /// The line of this number, from 1.
     pub fn of(text: &'t str, number: usize) -> Option<Self> {
         let mut table = "";
+        // The line before is a key whose value may be in this one.
+        let mut is_open = false;
         for (index, text) in text.split('\n').enumerate() {
             let (key, has_value) = match text.split_once('=') {
                 Some((key, _)) => (key.trim(), true),
@@ -26,19 +28,64 @@ impl<'t> Line<'t> {
                 table = key.trim_start_matches('[').split(']').next().unwrap_or_default();
             }
             if index + 1 < number {
+                is_open = text.trim_end().ends_with('=') || is_open && text.trim().is_empty();
                 continue;
             }
-            let text = secret(text, table).and_then(|end| text.get(..=end)).unwrap_or(text);
+            let text = match has_value || key.starts_with(['[', '#']) {
+                true => secret(text, table).and_then(|end| text.get(..=end)).unwrap_or(text),
+                false => without_value(text, table, is_open),
+            };
             return Some(Self { table, key: has_value.then_some(key), text: text.trim_end() });
         }
         None
     }
 }
 
+/// Returns true if a table has a key of this name.
+fn is_known(name: &str) -> bool {
+    TABLES.iter().flat_map(|table| table.keys).any(|key| key.name == name)
+}
+
+/// A line without an equals sign, up to its first word: what follows may be a secret. So may be a line of which the value begins in
+/// the one before.
+fn without_value<'t>(text: &'t str, table: &str, is_open: bool) -> &'t str {
+    let secrets = TABLES.iter().flat_map(|table| table.keys).filter(|key| key.is_secret);
+    let is_secret = secrets.into_iter().any(|key| table.rsplit('.').next() == Some(key.name));
+    let start = text.len() - text.trim_start().len();
+    match text.trim_start().chars().next() {
+        Some(first) if first.is_alphabetic() && !is_open => {
+            let end = text[start..].find([' ', '\t', ':']).map_or(text.len(), |length| start + length);
+            text.get(..=end).unwrap_or(text)
+        }
+        _ if is_open || is_secret => "",
+        _ => text,
+    }
+}
+
+/// Place of the equals sign after the first unknown name of an inline table.
+fn unknown_inside(text: &str) -> Option<usize> {
+    let (mut quote, mut is_inside) = (None, false);
+    for (at, sign) in text.char_indices() {
+        match (sign, quote) {
+            (_, Some(open)) if open == sign => quote = None,
+            (_, Some(_)) => {}
+            ('"' | '\'', None) => quote = Some(sign),
+            ('{', None) => is_inside = true,
+            ('=', None) if is_inside => {
+                let name = text[..at].rsplit(['{', ',']).next().unwrap_or_default();
+                if !is_known(name.trim().trim_matches(['"', '\''])) {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Place of the equals sign before the first secret of a line. The value of an unknown key may be one: `pasword`.
 fn secret(text: &str, table: &str) -> Option<usize> {
     let own = table.rsplit('.').next();
-    let is_known = |name: &str| TABLES.iter().flat_map(|table| table.keys).any(|key| key.name == name);
     if let Some((name, _)) = text.split_once('=')
         && !name.trim().trim_matches(['"', '\'']).split('.').any(is_known)
         && !own.is_some_and(|own| table.contains('.') && is_known(own))
@@ -53,7 +100,7 @@ fn secret(text: &str, table: &str) -> Option<usize> {
         let is_set = end == 0 || rest.trim_start_matches(['"', '\'', ' ', '\t']).starts_with(['=', '.']);
         Some(end + rest.find('=')?).filter(|_| is_set)
     });
-    begins.min()
+    begins.chain(unknown_inside(text)).min()
 }
 
 #[cfg(test)]
@@ -71,7 +118,7 @@ mod tests {
             (3, "user", Some("password"), "password ="),
             (4, "user", Some("name"), "name=\"a\""),
             (6, "service.env", Some("A"), "  A ="),
-            (8, "service.env", None, "'b']"),
+            (8, "service.env", None, ""),
             (10, "service", Some("env.A"), "env.A ="),
             (11, "service", Some("\"env\""), "\"env\" ="),
             (12, "service", Some("env_file"), "env_file = '/e'"),
@@ -81,6 +128,27 @@ mod tests {
             assert_eq!(Line::of(text, number), Some(Line { table, key, text: shown }), "{number}");
         }
         assert_eq!(Line::of(text, 15), None);
+    }
+
+    #[test]
+    fn line_without_key_and_value_shows_no_secret() {
+        for (text, shown) in [
+            ("password: hush", "password:"),
+            ("  password hush", "  password"),
+            ("password", "password"),
+            ("'hush',", "'hush',"),
+            ("[service.env]\nTOKEN: hush", "TOKEN:"),
+            ("[service.env]\n'hush'", ""),
+            ("password =\n\n  'hush'", ""),
+            ("password =\nhush", ""),
+            ("[[user]", "[[user]"),
+            ("# password = 'x'", "# password ="),
+            ("user = [{ name = 'a=b', pasword = 'hush' }]", "user = [{ name = 'a=b', pasword ="),
+            ("limits = { nofile = 7 }", "limits = { nofile ="),
+        ] {
+            let number = text.split('\n').count();
+            assert_eq!(Line::of(text, number).unwrap().text, shown, "{text}");
+        }
     }
 
     proptest::proptest! {

@@ -48,7 +48,7 @@ pub(super) struct Slot {
     pub(super) started: Option<Instant>,
     /// Output of the running program, for a later server.
     pub(super) kept: Option<PipeReader>,
-    /// What the running program has reported so far: that it is ready or stops, and its text.
+    /// Reports of the running program so far: that it is ready or stops, and its text.
     pub(super) said: Notice,
     /// Knowledge of a server about the service ([`Memo`]); 0: none.
     pub(super) memo: u32,

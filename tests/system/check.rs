@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use crate::support::device::{service, shell, token};
+use crate::support::device::{ADMIN, service, sha256_hex, shell, token};
 use crate::support::directory::Directory;
 use crate::support::server::{Run, behind, run, run_command};
 use crate::support::{Device, Server};
@@ -63,11 +63,16 @@ fn log_that_would_write_the_configuration_file_or_the_state_is_an_error_of_both(
     }
 }
 
+/// The same file without the token of the documentation, which is a warning.
+fn with_another_token(text: &str) -> String {
+    text.replace(&sha256_hex(ADMIN), &sha256_hex("another"))
+}
+
 #[test]
 fn state_directory_and_local_socket_that_cannot_be_created_are_errors_of_both() {
     let directory = Directory::new();
     let below = format!("{}/below", directory.write("file", ""));
-    let text = Device::new().text(&below);
+    let text = with_another_token(&Device::new().text(&below));
     let [check, serve] = refused(&directory.write("friendlet.toml", text), 73);
     let line = format!(
         "friendlet: cannot create the state directory: {below}: Not a directory (errno 20); [state] dir names another one"
@@ -92,7 +97,7 @@ fn every_error_is_reported_and_the_first_has_the_exit_code() {
     let directory = Directory::new();
     let below = format!("{}/below", directory.write("file", ""));
     let device = Device { address: MISSING_ADDRESS.to_owned(), ..Device::new() };
-    let text = device.with(&service("web", &["/nowhere/web"], "")).text(&below);
+    let text = with_another_token(&device.with(&service("web", &["/nowhere/web"], "")).text(&below));
     let keys = "tls = \"on\"\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n";
     let file = directory.write("friendlet.toml", text.replace("tls = \"on\"\n", keys));
     let [check, serve] = refused(&file, 69);
@@ -120,7 +125,7 @@ fn running_server_is_a_note_and_another_program_a_warning() {
     let (directory, address) = (server.directory(), server.address());
     let check = |state: &str| {
         let device = Device { address: address.to_string(), ..Device::plain() };
-        let text = device.text(&directory.file(state));
+        let text = with_another_token(&device.text(&directory.file(state)));
         let run = run(&["check", &directory.write("other.toml", text)], "");
         assert_eq!(run.code, Some(0), "{run:?}");
         run.stdout.replace(&directory.file("other.toml"), "FILE")

@@ -223,7 +223,7 @@ fn events_of_a_service_that_is_not_of_type_notify() {
 }
 
 #[test]
-fn service_that_stops_by_itself_is_not_ready_after_an_upgrade() {
+fn service_that_reports_its_stop_is_not_ready_after_an_upgrade() {
     let table = reporter("NOTIFY READY=1 STATUS=open\nNOTIFY STOPPING=1 STATUS=closing");
     let mut server = Server::start(&Device::plain().with(&table));
     let is_shown = |server: &Server| {

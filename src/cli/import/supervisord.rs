@@ -23,7 +23,6 @@ const ROWS: &[Row] = &[
     same("stopsignal", "stop_signal"),
     same("stopwaitsecs", "stop_timeout_s"),
     row("stdout_logfile_maxbytes", "output_file_bytes", Size),
-    same("process_name", ""),
     same("numprocs_start", ""),
     same("stopasgroup", ""),
     same("killasgroup", ""),
@@ -81,22 +80,33 @@ fn service(path: &Path, name: &str, entries: &[&Entry<'_>]) -> Service {
     let number = |key: &str| value_of(key).and_then(|value| value.parse::<u32>().ok());
     let first = number("numprocs_start").unwrap_or(0);
     let count = number("numprocs").unwrap_or(1);
-    let mut texts = Texts { path, name, first, has_instances: count > 1, width: 0 };
-    for entry in entries {
+    let mut texts = Texts { path, name, first, has_instances: count > 1, width: None, differs: false };
+    for entry in entries.iter().filter(|entry| !is_name(entry)) {
         let (value, unknown) = texts.replace(&entry.value);
         let entry = entry.with(&value);
+        if core::mem::take(&mut texts.differs) {
+            service.note(&entry, "another form of %(process_num) than before");
+        }
         if let Some(name) = unknown {
             service.note(&entry, &format!("%({name}) is not replaced here"));
         }
         translate(&mut service, &entry);
     }
+    // The names of processes have none of their own here.
+    if let (None, Some(entry)) = (texts.width, entries.iter().rfind(|entry| is_name(entry))) {
+        texts.replace(&entry.value);
+    }
     if count > 1 {
         for number in first..first.saturating_add(count.min(1000)) {
-            let width = texts.width;
+            let width = texts.width.unwrap_or(0);
             service.push("instances", &format!("{number:0width$}"));
         }
     }
     service
+}
+
+fn is_name(entry: &Entry<'_>) -> bool {
+    entry.key.eq_ignore_ascii_case("process_name")
 }
 
 fn translate(service: &mut Service, entry: &Entry<'_>) {
@@ -121,6 +131,7 @@ fn translate(service: &mut Service, entry: &Entry<'_>) {
         // The newest output is in memory in any case.
         "stdout_logfile" if !value.starts_with('/') || value.starts_with("/dev/") => {
             let is_file = !MEMORY.iter().any(|word| value.eq_ignore_ascii_case(word));
+            service.unset("output_file");
             if is_file {
                 service.note(entry, "expected an absolute path of a file");
             }
@@ -139,7 +150,9 @@ struct Texts<'a> {
     first: u32,
     has_instances: bool,
     /// Digits of the number of a process.
-    width: usize,
+    width: Option<usize>,
+    /// Another number had other digits.
+    differs: bool,
 }
 
 impl Texts<'_> {
@@ -168,18 +181,19 @@ impl Texts<'_> {
             match name {
                 "program_name" | "group_name" => replaced += self.name,
                 "process_num" => {
-                    self.width = conversion
-                        .trim_matches(|sign: char| !sign.is_ascii_digit())
-                        .parse()
-                        .unwrap_or(0)
-                        .min(9);
-                    let width = self.width;
+                    let digits = conversion.trim_matches(|sign: char| !sign.is_ascii_digit());
+                    let width = digits.parse().unwrap_or(0).min(9);
+                    self.differs |= self.has_instances
+                        && self.width.replace(width).is_some_and(|earlier| earlier != width);
                     match self.has_instances {
                         true => replaced += "%i",
                         false => replaced += &format!("{:0width$}", self.first),
                     }
                 }
-                "here" => replaced += &self.path.parent().unwrap_or(Path::new("")).to_string_lossy(),
+                "here" => {
+                    let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
+                    replaced += &path.parent().unwrap_or(Path::new("/")).to_string_lossy();
+                }
                 _ => {
                     replaced = replaced + "%(" + name + ")" + conversion;
                     unknown = Some(name.to_owned());
@@ -305,6 +319,30 @@ instances = [\"01\", \"02\"]",
         ] {
             assert!(text.contains(note), "{note}{text}");
         }
+    }
+
+    #[test]
+    fn numbers_of_processes_have_the_form_of_the_command() {
+        let text = text_of(
+            "f",
+            "[program:x]\nprocess_name=%(program_name)s_%(process_num)02d\ncommand=/x 800%(process_num)d\nnumprocs=2\n\
+             stdout_logfile=/x-%(process_num)02d.log\nstdout_logfile=/dev/stdout\n",
+        );
+        assert!(text.contains("command = [\"/x\", \"800%i\"]\n"), "{text}");
+        assert!(
+            text.contains("# f:5: stdout_logfile=/x-%i.log: another form of %(process_num) than before\n"),
+            "{text}"
+        );
+        assert!(!text.contains("output_file"), "the last one counts: {text}");
+        let text = text_of("f", "[program:x]\nprocess_name=x_%(process_num)02d\ncommand=/x\nnumprocs=2\n");
+        assert!(text.contains("instances = [\"00\", \"01\"]\n"), "{text}");
+    }
+
+    #[test]
+    fn here_is_an_absolute_directory() {
+        let text = text_of("f", "[program:x]\ncommand=%(here)s/x\n");
+        let here = std::env::current_dir().unwrap();
+        assert!(text.contains(&format!("command = [\"{}/x\"]\n", here.display())), "{text}");
     }
 
     #[test]

@@ -178,6 +178,9 @@ fn special(service: &mut Service, entry: &Entry<'_>) -> bool {
             match words::split(value) {
                 Ok(words) if words.is_empty() => service.unset("commands"),
                 Ok(words) => {
+                    if service.has("commands") {
+                        service.note(entry, "in place of an earlier one");
+                    }
                     let toml = signal(&words).map_or_else(|| list(&words), |signal| quoted(&signal));
                     service.insert("commands", "reload", toml);
                 }

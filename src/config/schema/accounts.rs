@@ -122,7 +122,7 @@ pub static TOKEN: Table = Table {
             "Hash of the token, which is up to 255 bytes long.",
         )
         .secret()
-        .example("\"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"")
+        .example("\"3c1254e442cb96265cd08c8e2f9815d224a2de6048292deca9fd6bdf5c0d7d3c\"")
         .reload(),
         Key::new(
             "expires",

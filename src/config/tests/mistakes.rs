@@ -58,7 +58,7 @@ stop_timeout_s = 20
 "#;
 
 /// Mistake, text that it replaces, the mistake in its place, and the finding.
-const MISTAKES: [(&str, &str, &str, &str); 76] = [
+const MISTAKES: [(&str, &str, &str, &str); 77] = [
     (
         "misspelt key",
         "autostart = true",
@@ -190,6 +190,12 @@ const MISTAKES: [(&str, &str, &str, &str); 76] = [
         "reload = \"HUP\"",
         "reload = \"HUP\"\nautostart = true",
         "31:1: commands: 'autostart' is a key of [[service]]; move it above [service.commands]",
+    ),
+    (
+        "token of the documentation",
+        "[session]",
+        "[[token]]\nuser = \"admin\"\nsha256 = \"3c1254e442cb96265cd08c8e2f9815d224a2de6048292deca9fd6bdf5c0d7d3c\"\n\n[session]",
+        "8:10: warning: sha256: this is the published example, which everybody knows; write one of your own",
     ),
     (
         "published hash",

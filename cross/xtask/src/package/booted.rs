@@ -18,7 +18,7 @@ const BOARD: &str = "qemu-armv7";
 const INCLUDED: &str = "adduser,systemd-sysv";
 /// Unit that runs the script.
 const UNIT: &str = "etc/systemd/system/life.service";
-/// What the script prints at the end.
+/// Last line of the script.
 const DONE: &str = "life.sh: done";
 /// Seconds that the machine may take, from its start to its end.
 const TIMEOUT: &str = "900";
