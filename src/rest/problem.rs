@@ -57,7 +57,7 @@ impl fmt::Display for Detail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Failure::MissingParameters { names } => return write!(f, "missing: {names}"),
-            Failure::MissingCredentials { .. } => "missing: username, password",
+            Failure::MissingCredentials { .. } => "missing: username or password",
             Failure::MissingSession => "log in first, or send a session or a token as Authorization: Bearer",
             Failure::UnknownSession { .. } | Failure::CannotResume => {
                 "this session or token is not valid, or no longer; log in again"

@@ -237,6 +237,22 @@ fn log_server_without_its_proof_receives_nothing() {
 }
 
 #[test]
+fn log_server_with_the_certificate_of_its_authority_is_refused_in_words() {
+    let (directory, pki) = (Directory::new(), Pki::of_its_own(&["127.0.0.1"]));
+    let logs = LogServer::tls(ANY, &pki);
+    let authority = format!("ca = \"{}\"", directory.write("a.pem", &pki.authority));
+    let server = Server::start(&device(&format!("tls://{}", logs.address), &authority, &counter(3)));
+    start(&server, "counter");
+    until_report(
+        &server,
+        "not reached: its certificate is that of an authority itself; set fingerprint in place of ca",
+    );
+    let key = format!("fingerprint = \"{}\"", pki.fingerprint());
+    reload(&server, &device(&format!("tls://{}", logs.address), &key, &counter(3)));
+    until("all lines are there", || logs.texts("counter").len() == 3);
+}
+
+#[test]
 fn log_server_that_dies_is_connected_to_again() {
     let pki = Pki::new(&["127.0.0.1"]);
     let keys = format!("fingerprint = \"{}\"", pki.fingerprint());

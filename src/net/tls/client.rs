@@ -113,6 +113,16 @@ pub fn refusal_text(error: &io::Error) -> Option<&'static str> {
         CertificateError::NotValidForName => {
             Some("its certificate has neither server_name nor, without that key, the address")
         }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            Some("its certificate has expired, or the clock of this board is wrong")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Some("its certificate is not valid yet, or the clock of this board is wrong")
+        }
+        // That of `openssl req -x509`.
+        CertificateError::Other(_) => {
+            Some("its certificate is that of an authority itself; set fingerprint in place of ca")
+        }
         _ => None,
     }
 }

@@ -222,6 +222,16 @@ impl Pki {
         Self { authority, certificate, key }
     }
 
+    /// A certificate that is its own authority, as `openssl req -x509` makes it.
+    pub(crate) fn of_its_own(names: &[&str]) -> Self {
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self { authority: certificate.pem(), certificate, key }
+    }
+
     /// SHA-256 of the public key.
     pub(crate) fn fingerprint(&self) -> String {
         sha256(&self.key.subject_public_key_info())
