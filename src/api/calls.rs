@@ -5,7 +5,7 @@
 
 use super::{Context, board, configuration, login, operations, pairing, password, services, sessions};
 use crate::call::{Call, Caller, Identity, Outcome};
-use crate::config::key::documentation;
+use crate::config::key::{Documentation, documentation};
 use crate::service::{ServiceId, Verb};
 
 /// Segment of a path that stands for the name of a service. A call may leave it out, and name the
@@ -59,8 +59,8 @@ pub struct Row {
     pub parameters: &'static [&'static str],
     /// Effect.
     pub effect: Effect,
-    /// Summary in a line of [`documentation`].
-    pub summary: &'static str,
+    /// Summary in a line.
+    pub summary: Documentation,
     /// Handler, and the right that it needs.
     pub handler: Handler,
 }

@@ -1,8 +1,28 @@
 //! Types of the schema: tables, keys, kinds of values, bounds, defaults.
 
-/// A text of the documents that are made from the tables. Empty in a release build, which prints none of it.
-pub const fn documentation(text: &'static str) -> &'static str {
-    if cfg!(debug_assertions) { text } else { "" }
+/// A text of the documents that are made from the tables. A release build, which prints none of it, has nothing in its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Documentation {
+    #[cfg(debug_assertions)]
+    text: &'static str,
+}
+
+impl Documentation {
+    /// The text; empty in a release build.
+    pub fn text(self) -> &'static str {
+        #[cfg(debug_assertions)]
+        return self.text;
+        #[cfg(not(debug_assertions))]
+        return "";
+    }
+}
+
+/// Makes a text of the documents.
+pub const fn documentation(_text: &'static str) -> Documentation {
+    Documentation {
+        #[cfg(debug_assertions)]
+        text: _text,
+    }
 }
 
 /// One table of the configuration file.
@@ -12,8 +32,8 @@ pub struct Table {
     pub name: &'static str,
     /// Header in the file: `[listen]`, or `[[service]]` where there may be several.
     pub header: &'static str,
-    /// One line of [`documentation`].
-    pub doc: &'static str,
+    /// One line.
+    pub doc: Documentation,
     /// Its keys.
     pub keys: &'static [Key],
     /// Names with a value that is fixed at build time; setting one is an error.
@@ -41,8 +61,8 @@ pub struct Key {
     pub kind: Kind,
     /// Value where the file has none.
     pub default: Default,
-    /// One line of [`documentation`].
-    pub doc: &'static str,
+    /// One line.
+    pub doc: Documentation,
     /// Value in the example file as TOML, where it is not the default. In a release build that of secrets alone.
     pub example: Option<&'static str>,
     /// Secrecy of the value: error messages do not quote a secret.
@@ -66,13 +86,13 @@ pub enum Default {
     /// None: the key must be set.
     Required,
     /// None; the text describes the effect.
-    Unset(&'static str),
+    Unset(Documentation),
     /// `true` or `false`.
     Boolean(bool),
     /// A whole number.
-    Integer(u64),
+    Integer(u32),
     /// A whole number that may be negative.
-    Signed(i64),
+    Signed(i32),
     /// A list of whole numbers.
     Integers(&'static [u64]),
     /// A string.
@@ -80,7 +100,7 @@ pub enum Default {
     /// An empty list or table.
     Empty,
     /// A value that depends on the build, described by the text.
-    Build(&'static Self, &'static str),
+    Build(&'static Self, Documentation),
 }
 
 impl Default {
@@ -105,21 +125,23 @@ pub enum Kind {
         /// Largest value.
         most: Bound,
     },
+    /// A number of bytes up to [`MEMORY_BYTES_MAX`], which 32 bits do not hold.
+    Memory,
     /// A whole number that may be negative.
     Signed {
         /// Smallest value.
-        least: i64,
+        least: i32,
         /// Largest value.
-        most: i64,
+        most: i32,
     },
     /// A list of whole numbers.
     Integers {
         /// Most entries.
-        entries: Bound,
+        entries: u32,
         /// Smallest entry.
-        least: Bound,
+        least: u32,
         /// Largest entry.
-        most: Bound,
+        most: u32,
     },
     /// A date, or a date and time.
     Date,
@@ -132,7 +154,7 @@ pub enum Kind {
         /// Most entries.
         most: Bound,
         /// Form of one entry.
-        entry: Form,
+        entry: &'static Form,
     },
     /// A program and its arguments.
     Command,
@@ -161,30 +183,42 @@ pub struct Form {
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
     /// The number.
-    pub value: u64,
+    pub value: u32,
     /// Name of the limit it is, in `friendlet limits`.
     pub limit: Option<&'static str>,
 }
 
 /// Bound above the size of the file, so no string reaches it.
-const UNBOUNDED: Bound = fixed(u64::MAX);
+pub(super) const UNBOUNDED: Bound = Bound { value: u32::MAX, limit: None };
+
+/// Largest value of [`Kind::Memory`].
+pub const MEMORY_BYTES_MAX: i64 = 1 << 40;
 
 impl Bound {
     /// Returns whether only the size of the file bounds the value.
     pub fn is_unbounded(self) -> bool {
-        self.value == u64::MAX
+        self.value == UNBOUNDED.value
     }
 }
 
 /// Fixed bound, equal on every board.
 pub(super) const fn fixed(value: u64) -> Bound {
-    Bound { value, limit: None }
+    Bound { value: word(value), limit: None }
+}
+
+/// The same number in 32 bits: the tables hold hundreds.
+pub(super) const fn word(number: u64) -> u32 {
+    assert!(number < u32::MAX as u64);
+    number as u32
 }
 
 /// Bound from a limit of the board, by its name.
 macro_rules! board_limit {
     ($name:ident) => {
-        $crate::config::key::Bound { value: $crate::limits::$name as u64, limit: Some(stringify!($name)) }
+        $crate::config::key::Bound {
+            value: $crate::config::key::word($crate::limits::$name as u64),
+            limit: Some(stringify!($name)),
+        }
     };
 }
 pub(super) use board_limit;
@@ -197,7 +231,7 @@ impl Kind {
 
     /// A list of up to `entries` whole numbers from `least` to `most`.
     pub(super) const fn integers(entries: u64, least: u64, most: u64) -> Self {
-        Self::Integers { entries: fixed(entries), least: fixed(least), most: fixed(most) }
+        Self::Integers { entries: word(entries), least: word(least), most: word(most) }
     }
 
     /// A string of up to `bytes` bytes that satisfies `is_met`.
@@ -210,10 +244,22 @@ impl Kind {
         Self::String(Form { bytes: UNBOUNDED, expected, is_met: any })
     }
 
+    /// Smallest and largest value of a whole number or of an entry of a list of them, and the limit that the largest is.
+    pub fn range(&self) -> Option<(i64, i64, Option<&'static str>)> {
+        match *self {
+            Self::Integer { least, most } => Some((least.value.into(), most.value.into(), most.limit)),
+            Self::Integers { least, most, .. } => Some((least.into(), most.into(), None)),
+            Self::Memory => Some((0, MEMORY_BYTES_MAX, None)),
+            Self::Signed { least, most } => Some((least.into(), most.into(), None)),
+            _ => None,
+        }
+    }
+
     /// The form of a string or of an entry of a list.
     pub fn form(&self) -> Option<&Form> {
         match self {
-            Self::String(form) | Self::List { entry: form, .. } => Some(form),
+            Self::String(form) => Some(form),
+            Self::List { entry, .. } => Some(entry),
             _ => None,
         }
     }

@@ -21,7 +21,7 @@ use super::checks::{
     is_path_or_empty, is_public_url_or_empty, is_service_user,
 };
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
-use super::key::{Form, Key, Kind, LINE, Table, any, board_limit, documentation, fixed, is_line};
+use super::key::{Form, Key, Kind, LINE, Table, any, board_limit, documentation, fixed, is_line, word};
 use crate::http::{ClientFrom, Network, TRUSTED_PROXIES};
 use crate::limits;
 use crate::log::{
@@ -103,7 +103,7 @@ pub static LISTEN: Table = Table {
             "origins",
             Kind::List {
                 most: board_limit!(ORIGINS),
-                entry: Form {
+                entry: &Form {
                     bytes: board_limit!(ORIGIN_BYTES),
                     expected: "an origin, such as 'https://panel.example' or 'https://panel.example:8443'",
                     is_met: is_origin,
@@ -130,7 +130,7 @@ pub static LISTEN: Table = Table {
             "trusted_proxies",
             Kind::List {
                 most: fixed(TRUSTED_PROXIES as u64),
-                entry: Form {
+                entry: &Form {
                     bytes: fixed(49),
                     expected: "an address, or a network such as '10.0.0.0/8' without bits after its prefix",
                     is_met: |text| text.parse::<Network>().is_ok(),
@@ -155,10 +155,8 @@ pub static LISTEN: Table = Table {
                 "an absolute path, or 'off'",
                 is_absolute_path_or_off,
             ),
-            Unset(
-                "`/run/friendlet/ctl`; for a plain user `$XDG_RUNTIME_DIR/friendlet/ctl`, else `ctl` in the \
-                 state directory",
-            ),
+            Unset(documentation("`/run/friendlet/ctl`; for a plain user `$XDG_RUNTIME_DIR/friendlet/ctl`, else `ctl` in the \
+                 state directory")),
             "UNIX socket on which root and the user of the server are administrators without a login. Two \
              servers need two paths.",
         )
@@ -190,7 +188,7 @@ pub static LIMITS: Table = Table {
     keys: &[Key::new(
         "slots",
         Kind::Integer { least: fixed(2), most: board_limit!(SLOTS) },
-        Build(&Integer(limits::SLOTS as u64), "the board's `slots`"),
+        Build(&Integer(word(limits::SLOTS as u64)), documentation("the board's `slots`")),
         "Connections with an identity served at once, one of them reserved for an administrator.",
     )
     .example("2")],
@@ -215,7 +213,7 @@ pub static LOG: Table = Table {
             Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path_or_empty),
             Build(
                 if cfg!(feature = "defmt") { &String("/run/friendlet/log") } else { &String("") },
-                "`\"/run/friendlet/log\"` on a board whose log is frames, else `\"\"`",
+                documentation("`\"/run/friendlet/log\"` on a board whose log is frames, else `\"\"`"),
             ),
             "The newest file; older ones are `FILE.1`, `FILE.2` and so on. Empty: none are written.",
         )
@@ -223,16 +221,16 @@ pub static LOG: Table = Table {
         Key::new(
             "file_bytes",
             Kind::integer(LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64),
-            Integer(LOG_FILE_BYTES as u64),
+            Integer(word(LOG_FILE_BYTES as u64)),
             "Most bytes of one file.",
         ),
-        Key::new("files", Kind::integer(1, LOG_FILES_MAX as u64), Integer(LOG_FILES as u64), "Most files."),
+        Key::new("files", Kind::integer(1, LOG_FILES_MAX as u64), Integer(word(LOG_FILES as u64)), "Most files."),
         Key::new(
             "audit",
             Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path_or_empty),
             Build(
                 if cfg!(feature = "defmt") { &String("/run/friendlet/audit") } else { &String("") },
-                "`\"/run/friendlet/audit\"` on a board whose log is frames, else `\"\"`",
+                documentation("`\"/run/friendlet/audit\"` on a board whose log is frames, else `\"\"`"),
             ),
             "The newest file of the audit trail, text in every build: who did what, from where, and what came of it. \
              Older ones are `AUDIT.1` and so on. Empty: none are written.",
@@ -241,13 +239,13 @@ pub static LOG: Table = Table {
         Key::new(
             "audit_bytes",
             Kind::integer(LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64),
-            Integer(AUDIT_FILE_BYTES as u64),
+            Integer(word(AUDIT_FILE_BYTES as u64)),
             "Most bytes of one file of the audit trail.",
         ),
         Key::new(
             "audit_files",
             Kind::integer(1, LOG_FILES_MAX as u64),
-            Integer(LOG_FILES as u64),
+            Integer(word(LOG_FILES as u64)),
             "Most files of the audit trail.",
         ),
     ],
@@ -272,7 +270,7 @@ pub static SERVICE: Table = Table {
             "instances",
             Kind::List {
                 most: fixed(INSTANCES as u64),
-                entry: NAME_FORM,
+                entry: &NAME_FORM,
             },
             Empty,
             "Names of instances: the table stands for a service for each, with the name `NAME@INSTANCE` and the \
@@ -282,7 +280,7 @@ pub static SERVICE: Table = Table {
         Key::new(
             "description",
             Kind::string(board_limit!(DESCRIPTION_BYTES), LINE, is_line),
-            Unset("none"),
+            Unset(documentation("none")),
             "Purpose of the service, for people.",
         )
         .example("\"Prints the time every minute\"")
@@ -317,7 +315,7 @@ pub static SERVICE: Table = Table {
         Key::new(
             "user",
             ACCOUNT,
-            Unset("the server's own"),
+            Unset(documentation("the server's own")),
             "User to run as. Needs a server that runs as root.",
         )
         .example("\"www-data\"")
@@ -389,7 +387,7 @@ pub static SERVICE: Table = Table {
             "after",
             Kind::List {
                 most: board_limit!(SERVICE_AFTER),
-                entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
+                entry: &Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
             },
             Empty,
             "Services that are ready before this one starts, and stop after it; not in a cycle. One that is \
@@ -401,7 +399,7 @@ pub static SERVICE: Table = Table {
             "requires",
             Kind::List {
                 most: board_limit!(SERVICE_AFTER),
-                entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
+                entry: &Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
             },
             Empty,
             "The same, for services that this one needs: they start with it, and it fails and stops with them.",
@@ -416,7 +414,7 @@ pub static SERVICE: Table = Table {
                 "'line:TEXT' with up to 64 bytes, 'tcp:ADDRESS:PORT' in numbers, 'unix:PATH', or 'fd:NUMBER' with \
                  3 to 9",
             ),
-            Unset("by its `type`"),
+            Unset(documentation("by its `type`")),
             "Sign that a service of type `simple` is ready: a line of its output contains the text, the \
              address or UNIX socket accepts a connection, or it writes a line to this descriptor, as with s6.",
         )
@@ -425,7 +423,7 @@ pub static SERVICE: Table = Table {
         Key::new(
             "ready_timeout_s",
             Kind::integer(1, SERVICE_READY_TIMEOUT_MAX.as_secs()),
-            Integer(SERVICE_READY_TIMEOUT.as_secs()),
+            Integer(word(SERVICE_READY_TIMEOUT.as_secs())),
             "Seconds to become ready, after which those in whose `after` it is start without it, and those in \
              whose `requires` it is fail.",
         )
@@ -447,7 +445,7 @@ pub static SERVICE: Table = Table {
         Key::new(
             "health",
             Kind::Table(&HEALTH),
-            Unset("none"),
+            Unset(documentation("none")),
             "Check of the service, as a `[[check]]` with the name of the service and level `alive`.",
         )
         .example("{ tcp = \"127.0.0.1:8080\", period_s = 30 }")
@@ -462,7 +460,7 @@ pub static SERVICE: Table = Table {
         Key::new(
             "stop_timeout_s",
             Kind::integer(1, STOP_TIMEOUT_MAX.as_secs()),
-            Integer(STOP_TIMEOUT.as_secs()),
+            Integer(word(STOP_TIMEOUT.as_secs())),
             "Seconds after which it is killed if it has not ended, with all its processes.",
         )
         .reload(),
@@ -486,7 +484,7 @@ pub static SERVICE: Table = Table {
         Key::new(
             "webgui",
             Kind::string(board_limit!(WEBGUI_BYTES), "", any),
-            Unset("`<div> </div>`"),
+            Unset(documentation("`<div> </div>`")),
             "HTML that the call `getwebgui` returns.",
         )
         .example("\"<b>The clock</b>\"")

@@ -4,10 +4,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::Diagnostics;
-use super::key::{Default, Key, Kind, Table};
+use super::key::{Bound, Default, Key, Kind, Table};
 use super::value::{
-    Span, Text, default_string, integer, report_type, report_unexpected, report_unknown, signed, string,
-    type_of, unix_s,
+    Span, Text, default_string, integer, report_type, report_unexpected, report_unknown, string, type_of,
+    unix_s,
 };
 use crate::limits;
 
@@ -237,10 +237,11 @@ impl<'t, 'i> Section<'t, 'i> {
     fn number(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> u64 {
         let (key, value) = self.value(name, diagnostics);
         let default = || match key.default.value() {
-            Default::Integer(default) => *default,
+            Default::Integer(default) => u64::from(*default),
             _ => self.no_default(name),
         };
-        value.and_then(|value| integer(key, value, diagnostics)).unwrap_or_else(default)
+        let given = value.and_then(|value| integer(key, value, diagnostics));
+        given.and_then(|number| u64::try_from(number).ok()).unwrap_or_else(default)
     }
 
     /// The row of a key is wrong, which fails each test.
@@ -252,9 +253,10 @@ impl<'t, 'i> Section<'t, 'i> {
     /// The same for a number that may be negative.
     pub(super) fn signed<T: TryFrom<i64>>(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> T {
         let (key, value) = self.value(name, diagnostics);
-        let given = value.and_then(|value| signed(key, value, diagnostics)).and_then(|n| T::try_from(n).ok());
+        let given =
+            value.and_then(|value| integer(key, value, diagnostics)).and_then(|n| T::try_from(n).ok());
         let default = || match key.default.value() {
-            Default::Signed(default) => T::try_from(*default).ok(),
+            Default::Signed(default) => T::try_from(i64::from(*default)).ok(),
             _ => None,
         };
         given.or_else(default).unwrap_or_else(|| self.no_default(name))
@@ -280,7 +282,8 @@ impl<'t, 'i> Section<'t, 'i> {
             return list;
         };
         for entry in entries.iter() {
-            let number = integer(key, entry, diagnostics).and_then(|number| T::try_from(number).ok());
+            let number =
+                integer(key, entry, diagnostics).and_then(|number| T::try_from(number.unsigned_abs()).ok());
             if number.is_some_and(|number| list.push(number).is_err()) {
                 self.report_full(name, &entry.span(), diagnostics);
             }
@@ -316,7 +319,7 @@ impl<'t, 'i> Section<'t, 'i> {
         diagnostics: &mut Diagnostics<'_>,
     ) -> Option<heapless::String<N>> {
         let form = self.key(name).kind.form();
-        debug_assert!(form.is_some_and(|form| form.bytes.value == N as u64), "{name}: limit of its row");
+        debug_assert!(form.is_some_and(|form| form.bytes.value as usize == N), "{name}: limit of its row");
         self.string(name, diagnostics).and_then(|(text, _)| heapless::String::try_from(text).ok())
     }
 
@@ -341,13 +344,18 @@ impl<'t, 'i> Section<'t, 'i> {
         convert: impl Fn(&str) -> Option<T>,
         diagnostics: &mut Diagnostics<'_>,
     ) -> Option<(T, Span)> {
-        let (key, value) = self.value(name, diagnostics);
-        let text = string(key, value?, diagnostics)?;
+        let (key, text) = self.given(name, diagnostics)?;
         let converted = convert(text.0);
         if converted.is_none() {
             report_unexpected(key, &text, diagnostics);
         }
         converted.map(|converted| (converted, text.1))
+    }
+
+    /// The row of a key and its string, if it is set and in the form of the row.
+    fn given(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> Option<(&'static Key, Text<'t>)> {
+        let (key, value) = self.value(name, diagnostics);
+        Some((key, string(key, value?, diagnostics)?))
     }
 
     /// Returns the strings of a list. Wrong ones are reported and left out.
@@ -387,8 +395,11 @@ impl<'t, 'i> Section<'t, 'i> {
 
     /// Reports that a list has more entries than its row allows.
     pub(super) fn report_full(&self, name: &str, span: &Span, diagnostics: &mut Diagnostics<'_>) {
-        if let Kind::List { most, .. } | Kind::Integers { entries: most, .. } = &self.key(name).kind {
-            diagnostics.error(span, format_args!("{name}: more than {}", most.value));
-        }
+        let (Kind::List { most: Bound { value: most, .. }, .. } | Kind::Integers { entries: most, .. }) =
+            &self.key(name).kind
+        else {
+            return;
+        };
+        diagnostics.error(span, format_args!("{name}: more than {most}"));
     }
 }

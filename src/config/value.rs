@@ -1,6 +1,5 @@
 //! Values of the configuration file, checked by the row of their key.
 
-use core::ops::RangeInclusive;
 
 use std::ops::Range;
 
@@ -40,48 +39,20 @@ pub(super) fn integer(
     key: &Key,
     value: &Spanned<DeValue<'_>>,
     diagnostics: &mut Diagnostics<'_>,
-) -> Option<u64> {
-    let (Kind::Integer { least, most } | Kind::Integers { least, most, .. }) = &key.kind else {
-        unreachable!("{} is not a number", key.name);
-    };
-    let range = i128::from(least.value)..=i128::from(most.value);
-    let board = most.limit.map(|_| format!(" (limit of board '{}')", limits::BOARD));
-    let number = in_range(key.name, value, range, &board.unwrap_or_default(), diagnostics)?;
-    u64::try_from(number).ok()
-}
-
-/// The whole number of a value, which may be negative, in the range of its row.
-pub(super) fn signed(
-    key: &Key,
-    value: &Spanned<DeValue<'_>>,
-    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<i64> {
-    let Kind::Signed { least, most } = &key.kind else {
+    let Some((least, most, limit)) = key.kind.range() else {
         unreachable!("{} is not a number", key.name);
     };
-    let range = i128::from(*least)..=i128::from(*most);
-    let number = in_range(key.name, value, range, "", diagnostics)?;
-    i64::try_from(number).ok()
-}
-
-/// A whole number in a range. `note` follows the range in the error.
-fn in_range(
-    name: &str,
-    value: &Spanned<DeValue<'_>>,
-    range: RangeInclusive<i128>,
-    note: &str,
-    diagnostics: &mut Diagnostics<'_>,
-) -> Option<i128> {
     let Some(integer) = value.get_ref().as_integer() else {
-        report_type(name, "a whole number", value, diagnostics);
+        report_type(key.name, "a whole number", value, diagnostics);
         return None;
     };
-    let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
-    let number = number.filter(|number| range.contains(number));
+    let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+    let number = number.filter(|number| (least..=most).contains(number));
     if number.is_none() {
-        let (least, most) = range.into_inner();
-        diagnostics
-            .error(&value.span(), format_args!("{name}: expected {least} to {most}{note}, found {integer}"));
+        let board = limit.map(|_| format!(" (limit of board '{}')", limits::BOARD)).unwrap_or_default();
+        let message = format_args!("{}: expected {least} to {most}{board}, found {integer}", key.name);
+        diagnostics.error(&value.span(), message);
     }
     number
 }
@@ -117,7 +88,7 @@ pub(super) fn string<'t>(
     };
     let text = (text, value.span());
     if let Some(form) = key.kind.form() {
-        if text.0.len() as u64 > form.bytes.value {
+        if text.0.len() > form.bytes.value as usize {
             diagnostics.error(&text.1, format_args!("{}: longer than {} bytes", key.name, form.bytes.value));
             return None;
         }

@@ -1,7 +1,7 @@
 //! Documents that are generated from the schema of the configuration file: the tables of
 //! `docs/configuration.md`, the example file, and the JSON schema for editors.
 
-use friendlet::config::key::{Bound, Default, Form, Key, Kind, Table};
+use friendlet::config::key::{Bound, Default, Form, Key, Kind, MEMORY_BYTES_MAX, Table};
 use friendlet::config::schema::TABLES;
 use friendlet::limits;
 use friendlet::service::Scope;
@@ -31,8 +31,13 @@ fn json_schema_has_every_key() {
 }
 
 fn reference_row(key: &Key) -> String {
-    let cells =
-        format!("`{}` | {} | {} | {}", key.name, bar(&value(&key.kind)), bar(&default(key)), bar(key.doc));
+    let cells = format!(
+        "`{}` | {} | {} | {}",
+        key.name,
+        bar(&value(&key.kind)),
+        bar(&default(key)),
+        bar(key.doc.text())
+    );
     format!("| {cells} |\n")
 }
 
@@ -46,10 +51,11 @@ fn value(kind: &Kind) -> String {
     match kind {
         Kind::Boolean => "`true`, `false`".to_owned(),
         Kind::Integer { least, most } => format!("{} to {}", bound(*least), bound(*most)),
+        Kind::Memory => format!("0 to {MEMORY_BYTES_MAX}"),
         Kind::Signed { least, most } => format!("{least} to {most}"),
         Kind::Date => "a date, or a date and time, UTC without an offset".to_owned(),
         Kind::Integers { entries, least, most } => {
-            format!("list of up to {} numbers, each {} to {}", bound(*entries), bound(*least), bound(*most))
+            format!("list of up to {entries} numbers, each {least} to {most}")
         }
         Kind::Choice(words) => {
             words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", ")
@@ -107,7 +113,7 @@ fn limit(name: &str) -> String {
 fn default(key: &Key) -> String {
     match key.default {
         Default::Required => "required".to_owned(),
-        Default::Unset(words) | Default::Build(_, words) => words.to_owned(),
+        Default::Unset(words) | Default::Build(_, words) => words.text().to_owned(),
         Default::Integer(number) => number.to_string(),
         Default::Signed(number) => number.to_string(),
         _ => format!("`{}`", toml_default(key).unwrap_or_default()),
@@ -136,7 +142,7 @@ fn example() -> String {
                     # friendlet check FILE\n"
         .to_owned();
     for table in TABLES {
-        text += &format!("\n{}", comment(table.doc));
+        text += &format!("\n{}", comment(table.doc.text()));
         // A table that may be repeated has keys that are required.
         text += &format!("{}{}\n", if table.is_repeated() { "#" } else { "" }, table.header);
         for key in table.keys {
@@ -151,7 +157,7 @@ fn example() -> String {
 
 fn example_comment(key: &Key) -> String {
     let values = match &key.kind {
-        Kind::Integer { .. } | Kind::Signed { .. } | Kind::Choice(_) => {
+        Kind::Integer { .. } | Kind::Memory | Kind::Signed { .. } | Kind::Choice(_) => {
             format!(" Value: {}.", value(&key.kind))
         }
         _ => String::new(),
@@ -161,7 +167,7 @@ fn example_comment(key: &Key) -> String {
         _ if key.example.is_some() => format!(" Default: {}.", default(key)),
         _ => String::new(),
     };
-    format!("{}{values}{default}", key.doc)
+    format!("{}{values}{default}", key.doc.text())
 }
 
 /// Comment lines of a text.
@@ -215,7 +221,7 @@ fn json_table(table: &Table) -> String {
     format!(
         "    {}: {{\n      \"description\": {},\n      {content}\n    }}",
         json(table.name),
-        json(table.doc)
+        json(table.doc.text())
     )
 }
 
@@ -229,6 +235,9 @@ fn json_key(key: &Key) -> String {
                 None => format!(", \"maximum\": {}", most.value),
             };
             format!("\"type\": \"integer\", \"minimum\": {}{maximum}", least.value)
+        }
+        Kind::Memory => {
+            format!("\"type\": \"integer\", \"minimum\": 0, \"maximum\": {MEMORY_BYTES_MAX}")
         }
         Kind::Signed { least, most } => {
             format!("\"type\": \"integer\", \"minimum\": {least}, \"maximum\": {most}")
@@ -244,9 +253,8 @@ fn json_key(key: &Key) -> String {
             format!("\"type\": \"object\", \"additionalProperties\": false, \"properties\": {{ {keys} }}")
         }
         Kind::Integers { entries, least, most } => format!(
-            "\"type\": \"array\", \"items\": {{ \"type\": \"integer\", \"minimum\": {}, \"maximum\": {} }}, \
-             \"maxItems\": {}",
-            least.value, most.value, entries.value
+            "\"type\": \"array\", \"items\": {{ \"type\": \"integer\", \"minimum\": {least}, \"maximum\": {most} }}, \
+             \"maxItems\": {entries}"
         ),
         Kind::Choice(words) => {
             let words: Vec<_> = words.iter().map(|word| json(word)).collect();
@@ -264,7 +272,7 @@ fn json_key(key: &Key) -> String {
     };
     // A TOML default of the schema is JSON as well.
     let default = toml_default(key).map_or_else(String::new, |default| format!(", \"default\": {default}"));
-    format!("{}: {{ \"description\": {}, {kind}{default} }}", json(key.name), json(key.doc))
+    format!("{}: {{ \"description\": {}, {kind}{default} }}", json(key.name), json(key.doc.text()))
 }
 
 /// A signal with its receivers.

@@ -32,7 +32,7 @@ pub(crate) fn summary(row: &Row) -> &'static str {
         [.., "log"] if row.parameters.contains(&"follow") => {
             "Returns the newest lines that the service wrote, or those from position `since` on."
         }
-        _ => row.summary,
+        _ => row.summary.text(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::ini::Entry;
 use super::words;
-use crate::config::key::{Bound, Kind};
+use crate::config::key::Kind;
 use crate::config::schema;
 
 /// Key of another supervisor.
@@ -170,31 +170,30 @@ impl Service {
         };
         let Some(key) = schema::SERVICE.key(row.ours) else { return };
         match (&key.kind, number) {
-            (
-                Kind::Integer { least: Bound { value: least, .. }, most: Bound { value: most, .. } },
-                number,
-            ) => {
+            (Kind::Integer { .. } | Kind::Memory, number) => {
+                let Some((least, most, _)) = key.kind.range() else { return };
+                let (least, most) = (least.unsigned_abs(), most.unsigned_abs());
                 // Without a limit: 0 here, or the most where 0 is none.
                 let is_unlimited =
                     value == "infinity" || number == Some(0) && !matches!(row.form, Form::Same);
                 let number = match number {
                     _ if is_unlimited => {
-                        if *least == 0 {
+                        if least == 0 {
                             0
                         } else {
                             u64::MAX
                         }
                     }
-                    Some(number) => number.max(*least),
+                    Some(number) => number.max(least),
                     None => return self.note(entry, "not translated"),
                 };
-                if number > *most {
+                if number > most {
                     self.note(entry, &format!("{most} is the most"));
                 }
-                self.set(row.ours, &number.min(*most).to_string());
+                self.set(row.ours, &number.min(most).to_string());
             }
             (Kind::Signed { least, most }, _) => match value.parse::<i64>() {
-                Ok(number) => self.set(row.ours, &number.clamp(*least, *most).to_string()),
+                Ok(number) => self.set(row.ours, &number.clamp((*least).into(), (*most).into()).to_string()),
                 Err(_) => self.note(entry, "not translated"),
             },
             (Kind::Boolean, _) => match truth(value) {
@@ -228,10 +227,12 @@ impl Service {
                     }
                 }
             }
-            (Kind::String(form), _) => match (form.is_met)(value) && value.len() as u64 <= form.bytes.value {
-                true => self.set(row.ours, &quoted(value)),
-                false => self.note(entry, &format!("expected {}", form.expected)),
-            },
+            (Kind::String(form), _) => {
+                match (form.is_met)(value) && value.len() as u64 <= form.bytes.value.into() {
+                    true => self.set(row.ours, &quoted(value)),
+                    false => self.note(entry, &format!("expected {}", form.expected)),
+                }
+            }
             _ => self.note(entry, "not translated"),
         }
     }

@@ -1,7 +1,7 @@
 //! `[session]`, `[[user]]`, `[[token]]`.
 
 use super::super::key::Default::{Empty, Integer, Required, String, Unset};
-use super::super::key::{Form, Key, Kind, LINE, Table, any, board_limit, documentation, is_line};
+use super::super::key::{Form, Key, Kind, LINE, Table, any, board_limit, documentation, is_line, word};
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LIFETIME, LIFETIME_MAX, LOCKOUT_ATTEMPTS,
     LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME, LOCKOUT_TIME_MAX, is_user_name,
@@ -17,28 +17,28 @@ pub static SESSION: Table = Table {
         Key::new(
             "idle_timeout_s",
             Kind::integer(IDLE_TIMEOUT_MIN.as_secs(), IDLE_TIMEOUT_MAX.as_secs()),
-            Integer(IDLE_TIMEOUT.as_secs()),
+            Integer(word(IDLE_TIMEOUT.as_secs())),
             "Seconds without a call and without a bound socket after which a session ends.",
         )
         .reload(),
         Key::new(
             "lifetime_s",
             Kind::integer(0, LIFETIME_MAX.as_secs()),
-            Integer(LIFETIME.as_secs()),
+            Integer(word(LIFETIME.as_secs())),
             "Seconds after its login at which a session ends in any case; 0: never.",
         )
         .reload(),
         Key::new(
             "lockout_attempts",
             Kind::integer(1, LOCKOUT_ATTEMPTS_MAX as u64),
-            Integer(LOCKOUT_ATTEMPTS as u64),
+            Integer(word(LOCKOUT_ATTEMPTS as u64)),
             "Wrong passwords for one user from one address (IPv6: one /64) after which this pair is blocked: for 10 s, and for twice as long after each further one.",
         )
         .reload(),
         Key::new(
             "lockout_s",
             Kind::integer(1, LOCKOUT_TIME_MAX.as_secs()),
-            Integer(LOCKOUT_TIME.as_secs()),
+            Integer(word(LOCKOUT_TIME.as_secs())),
             "Longest block of the pair in seconds.",
         )
         .reload(),
@@ -67,7 +67,7 @@ pub static USER: Table = Table {
         Key::new(
             "full_name",
             Kind::string(board_limit!(USER_FULL_NAME_BYTES), LINE, is_line),
-            Unset("the name"),
+            Unset(documentation("the name")),
             "Name for people.",
         )
         .example("\"Administrator\"")
@@ -83,7 +83,7 @@ pub static USER: Table = Table {
         Key::new(
             "password",
             Kind::parsed("`$pbkdf2-sha256$i=ROUNDS$SALT$HASH` with 1 to 10000000 rounds"),
-            Unset("none"),
+            Unset(documentation("none")),
             "Hash of the password. Without a hash, login as this user is disabled; tokens still work.",
         )
         .secret()
@@ -95,7 +95,7 @@ pub static USER: Table = Table {
             "services",
             Kind::List {
                 most: board_limit!(USER_SERVICES),
-                entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
+                entry: &Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
             },
             Empty,
             "Services that a `user` may control and a `viewer` may see; `\"*\"` is all of them.",
@@ -127,7 +127,7 @@ pub static TOKEN: Table = Table {
         Key::new(
             "expires",
             Kind::Date,
-            Unset("never"),
+            Unset(documentation("never")),
             "Time from which the token is refused, of a date its beginning. While the time of day is unknown, the token is \
              refused, too.",
         )
@@ -144,9 +144,9 @@ pub static TOKEN: Table = Table {
             "services",
             Kind::List {
                 most: board_limit!(USER_SERVICES),
-                entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
+                entry: &Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
             },
-            Unset("those of the user"),
+            Unset(documentation("those of the user")),
             "Services of the token, as far as the user has them. With this key, the token of an administrator makes no \
              calls of administrators.",
         )

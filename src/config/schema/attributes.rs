@@ -3,14 +3,14 @@
 use super::SERVICE_NAME;
 use crate::config::checks::{is_absolute_path, is_name};
 use crate::config::key::Default::{Boolean, Empty, Integer, Signed, String, Unset};
-use crate::config::key::{Form, Key, Kind, any, board_limit, fixed};
+use crate::config::key::{Form, Key, Kind, UNBOUNDED, any, board_limit, documentation, fixed, word};
 use crate::service::{CAPABILITY_NAMES, CPU_WEIGHT as CPU_WEIGHT_DEFAULT, SERVICE_GROUPS, SERVICE_NICE};
 
 pub(super) const GROUPS: Key = Key::new(
     "groups",
     Kind::List {
         most: fixed(SERVICE_GROUPS as u64),
-        entry: Form {
+        entry: &Form {
             bytes: board_limit!(USER_NAME_BYTES),
             expected: "the name or number of a group",
             is_met: is_name,
@@ -25,7 +25,7 @@ pub(super) const GROUPS: Key = Key::new(
 pub(super) const NICE: Key = Key::new(
     "nice",
     Kind::Signed { least: -20, most: 19 },
-    Signed(SERVICE_NICE as i64),
+    Signed(SERVICE_NICE as i32),
     "Niceness: -20 has the processor first, 19 last. One below that of the server needs root.",
 )
 .reload();
@@ -50,7 +50,7 @@ pub(super) const OOM_SCORE: Key = Key::new(
 pub(super) const IO_CLASS: Key = Key::new(
     "io_class",
     Kind::parsed("'idle', 'best-effort', or 'best-effort:LEVEL' with a level of 0 to 7"),
-    Unset("that of `nice`"),
+    Unset(documentation("that of `nice`")),
     "Priority of reads and writes. `idle` comes after all other processes; of the levels, 0 is first.",
 )
 .example("\"best-effort:6\"")
@@ -68,7 +68,7 @@ pub(super) const LIMITS: Key = Key::new(
 
 pub(super) const MEMORY_MAX: Key = Key::new(
     "memory_max",
-    Kind::integer(0, 1 << 40),
+    Kind::Memory,
     Integer(0),
     "Bytes of memory of all its processes together. The kernel kills one of them if they need more; 0: no \
      limit. Needs a kernel with cgroup v2.",
@@ -88,7 +88,7 @@ pub(super) const PIDS_MAX: Key = Key::new(
 pub(super) const CPU_WEIGHT: Key = Key::new(
     "cpu_weight",
     Kind::integer(1, 10_000),
-    Integer(CPU_WEIGHT_DEFAULT),
+    Integer(word(CPU_WEIGHT_DEFAULT)),
     "Share of a busy processor, beside the other services. Needs a kernel with cgroup v2.",
 )
 .example("50")
@@ -98,13 +98,13 @@ pub(super) const CAPABILITIES: Key = Key::new(
     "capabilities",
     Kind::List {
         most: fixed(CAPABILITY_NAMES.len() as u64),
-        entry: Form {
-            bytes: fixed(u64::MAX),
+        entry: &Form {
+            bytes: UNBOUNDED,
             expected: "the name of a capability, such as 'net_bind_service'",
             is_met: any,
         },
     },
-    Unset("those of the server, for a `user` none"),
+    Unset(documentation("those of the server, for a `user` none")),
     "Capabilities that its processes can have at most. With `user` they have them from the start. Needs a \
      server that runs as root.",
 )
@@ -141,7 +141,7 @@ pub(super) const READ_ONLY: Key = Key::new(
 pub(super) const ENV_FILE: Key = Key::new(
     "env_file",
     Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path),
-    Unset("none"),
+    Unset(documentation("none")),
     "Regular file of further variables, which is read at each start, as the server's user: lines of `NAME=value`, \
      and comments that begin with `#`. Those of `env` win.",
 )
@@ -166,5 +166,5 @@ pub(super) const LOG_DIRECTORY: Key = directory(
 
 /// Name of a directory that is created.
 const fn directory(name: &'static str, doc: &'static str) -> Key {
-    Key::new(name, SERVICE_NAME, Unset("none"), doc).example("\"clock\"").reload()
+    Key::new(name, SERVICE_NAME, Unset(documentation("none")), doc).example("\"clock\"").reload()
 }

@@ -3,7 +3,7 @@
 use super::ACCOUNT;
 use crate::config::checks::{HOST_NAME, is_device_name, is_host_name, is_interface_name, is_name};
 use crate::config::key::Default::{Boolean, Integer, Required, String, Unset};
-use crate::config::key::{Form, Key, Kind, Table, any, board_limit, documentation, fixed};
+use crate::config::key::{Form, Key, Kind, Table, UNBOUNDED, any, board_limit, documentation, fixed, word};
 use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES, SETTLE_TIME, SETTLE_TIME_MAX};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::sntp::NTP_SERVERS;
@@ -20,7 +20,7 @@ pub static BOARD: Table = Table {
         Key::new(
             "reboot",
             Kind::Command,
-            Unset("none"),
+            Unset(documentation("none")),
             "Restarts the board when an administrator calls `board/reboot`. An absolute path.",
         )
         .example("[\"/sbin/reboot\"]")
@@ -28,7 +28,7 @@ pub static BOARD: Table = Table {
         Key::new(
             "poweroff",
             Kind::Command,
-            Unset("none"),
+            Unset(documentation("none")),
             "Switches the board off when an administrator calls `board/poweroff`. An absolute path.",
         )
         .example("[\"/sbin/poweroff\"]")
@@ -64,7 +64,7 @@ pub static UPDATE: Table = Table {
         Key::new(
             "settle_s",
             Kind::integer(0, SETTLE_TIME_MAX.as_secs()),
-            Integer(SETTLE_TIME.as_secs()),
+            Integer(word(SETTLE_TIME.as_secs())),
             "Seconds without a break in which the configuration file is in force and each `required` service is up.",
         )
         .reload(),
@@ -92,7 +92,7 @@ pub static NETWORK: Table = Table {
                 "the name of an interface, such as 'eth0', and not 'lo'",
                 is_interface_name,
             ),
-            Unset("the first Ethernet interface"),
+            Unset(documentation("the first Ethernet interface")),
             "Name of the interface. It may appear late, as one on USB does.",
         )
         .example("\"eth0\""),
@@ -106,7 +106,7 @@ pub static NETWORK: Table = Table {
         Key::new(
             "gateway",
             Kind::parsed("an IPv4 address, such as '192.168.1.1'"),
-            Unset("none"),
+            Unset(documentation("none")),
             "With a static address: the router to other networks. DHCP sends its own.",
         )
         .example("\"192.168.1.1\""),
@@ -114,9 +114,9 @@ pub static NETWORK: Table = Table {
             "nameservers",
             Kind::List {
                 most: fixed(NAMESERVERS as u64),
-                entry: Form { bytes: fixed(u64::MAX), expected: "an IPv4 address", is_met: any },
+                entry: &Form { bytes: UNBOUNDED, expected: "an IPv4 address", is_met: any },
             },
-            Unset("those of DHCP"),
+            Unset(documentation("those of DHCP")),
             "Written to `/run/resolv.conf` for the services; friendlet looks up no names.",
         )
         .example("[\"192.168.1.1\"]"),
@@ -124,9 +124,9 @@ pub static NETWORK: Table = Table {
             "ntp",
             Kind::List {
                 most: fixed(NTP_SERVERS as u64),
-                entry: Form { bytes: fixed(u64::MAX), expected: "an IPv4 address", is_met: any },
+                entry: &Form { bytes: UNBOUNDED, expected: "an IPv4 address", is_met: any },
             },
-            Unset("those of DHCP"),
+            Unset(documentation("those of DHCP")),
             "NTP servers that set the clock; the next one is asked when one does not answer.",
         )
         .example("[\"192.168.1.1\"]"),
@@ -164,7 +164,7 @@ pub static DEVICE: Table = Table {
         Key::new(
             "group",
             Kind::string(board_limit!(USER_NAME_BYTES), "the name or number of a group", is_name),
-            Unset("root's"),
+            Unset(documentation("root's")),
             "Group of the device.",
         )
         .example("\"dialout\""),

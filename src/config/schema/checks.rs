@@ -2,7 +2,7 @@
 
 use super::super::checks::is_absolute_path;
 use super::super::key::Default::{Boolean, Integer, Required, String, Unset};
-use super::super::key::{Key, Kind, Table, any, board_limit, documentation, fixed};
+use super::super::key::{Key, Kind, Table, any, board_limit, documentation, fixed, word};
 use super::SERVICE_NAME;
 use crate::service::{
     CHECK_FAILURES, CHECK_FAILURES_MAX, CHECK_GRACE, CHECK_GRACE_MAX, CHECK_PERIOD, CHECK_PERIOD_MAX,
@@ -49,7 +49,7 @@ static KEYS: [Key; 12] = [
     Key::new(
         "service",
         Kind::string(board_limit!(SERVICE_NAME_BYTES), "", any),
-        Unset("none"),
+        Unset(documentation("none")),
         "Service that is checked while it runs. When the check fails, the service is stopped, and its \
          restart policy decides.",
     )
@@ -65,7 +65,7 @@ static KEYS: [Key; 12] = [
     Key::new(
         "tcp",
         Kind::parsed("a numeric address with a port, such as '127.0.0.1:8080'"),
-        Unset("none"),
+        Unset(documentation("none")),
         "Healthy when a TCP connection to this address is accepted.",
     )
     .example("\"127.0.0.1:8080\"")
@@ -73,7 +73,7 @@ static KEYS: [Key; 12] = [
     Key::new(
         "unix",
         Kind::string(fixed(UNIX_PATH_BYTES as u64), "an absolute path", is_absolute_path),
-        Unset("none"),
+        Unset(documentation("none")),
         "Healthy when a connection to this UNIX socket is accepted.",
     )
     .example("\"/run/clock.sock\"")
@@ -81,7 +81,7 @@ static KEYS: [Key; 12] = [
     Key::new(
         "http",
         Kind::parsed("a URL with a numeric address, such as 'http://127.0.0.1:8080/health'"),
-        Unset("none"),
+        Unset(documentation("none")),
         "Healthy when `GET` of this URL is answered with a status of 200 to 299. Plain HTTP.",
     )
     .example("\"http://127.0.0.1:8080/health\"")
@@ -89,7 +89,7 @@ static KEYS: [Key; 12] = [
     Key::new(
         "command",
         Kind::Command,
-        Unset("none"),
+        Unset(documentation("none")),
         "Healthy when this program exits with 0. It runs with user, directory and environment of the service.",
     )
     .example("[\"/usr/bin/clock\", \"--self-test\"]")
@@ -97,28 +97,28 @@ static KEYS: [Key; 12] = [
     Key::new(
         "period_s",
         Kind::integer(1, CHECK_PERIOD_MAX.as_secs()),
-        Integer(CHECK_PERIOD.as_secs()),
+        Integer(word(CHECK_PERIOD.as_secs())),
         "Seconds from the begin of one attempt to that of the next.",
     )
     .reload(),
     Key::new(
         "timeout_s",
         Kind::integer(1, CHECK_TIMEOUT_MAX.as_secs()),
-        Integer(CHECK_TIMEOUT.as_secs()),
+        Integer(word(CHECK_TIMEOUT.as_secs())),
         "Seconds after which an attempt without a result has failed. A program is killed.",
     )
     .reload(),
     Key::new(
         "limit",
         Kind::integer(1, CHECK_FAILURES_MAX as u64),
-        Integer(CHECK_FAILURES as u64),
+        Integer(word(CHECK_FAILURES as u64)),
         "Failures in a row after which the check is failing.",
     )
     .reload(),
     Key::new(
         "grace_s",
         Kind::integer(0, CHECK_GRACE_MAX.as_secs()),
-        Integer(CHECK_GRACE.as_secs()),
+        Integer(word(CHECK_GRACE.as_secs())),
         "Seconds before the first attempt after the start of the service, or of the server.",
     )
     .reload(),

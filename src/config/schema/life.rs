@@ -1,7 +1,7 @@
 //! Keys of `[[service]]` about programs and times around the life of a service: one row a key.
 
 use crate::config::key::Default::{Empty, Integer, String, Unset};
-use crate::config::key::{Form, Key, Kind, fixed};
+use crate::config::key::{Form, Key, Kind, documentation, fixed};
 use crate::service::{
     CONDITION_BYTES, Condition, EVERY_MAX, MAX_RUNTIME_MAX, SCHEDULE_JITTER_MAX, SCHEDULE_TIMES,
     SERVICE_CONDITIONS, minute_of_day,
@@ -10,7 +10,7 @@ use crate::service::{
 /// Conditions of the machine.
 const CONDITION_LIST: Kind = Kind::List {
     most: fixed(SERVICE_CONDITIONS as u64),
-    entry: Form {
+    entry: &Form {
         bytes: fixed(CONDITION_BYTES as u64),
         expected: "'clock', 'ntp', 'network', 'device:PATH' or 'path:PATH' with an absolute path",
         is_met: |text| Condition::from_text(text).is_some(),
@@ -41,7 +41,7 @@ pub(super) const NEEDS: Key = Key::new(
 pub(super) const PRE_START: Key = Key::new(
     "pre_start",
     Kind::Command,
-    Unset("none"),
+    Unset(documentation("none")),
     "Program that runs before each start, for up to `ready_timeout_s`. If it fails, the start fails.",
 )
 .example("[\"/bin/mkdir\", \"-p\", \"/tmp/clock\"]")
@@ -50,7 +50,7 @@ pub(super) const PRE_START: Key = Key::new(
 pub(super) const STOP_COMMAND: Key = Key::new(
     "stop_command",
     Kind::Command,
-    Unset("none"),
+    Unset(documentation("none")),
     "Program that asks it to end, instead of `stop_signal`, which follows if that was not enough. \
      `MAINPID` is its process.",
 )
@@ -60,7 +60,7 @@ pub(super) const STOP_COMMAND: Key = Key::new(
 pub(super) const FINISH: Key = Key::new(
     "finish",
     Kind::Command,
-    Unset("none"),
+    Unset(documentation("none")),
     "Program that runs after each end, for up to `stop_timeout_s`. `FRIENDLET_EXIT` is the end, such as \
      'exit 1' or 'signal 9'.",
 )
@@ -80,7 +80,7 @@ pub(super) const AT: Key = Key::new(
     "at",
     Kind::List {
         most: fixed(SCHEDULE_TIMES as u64),
-        entry: Form {
+        entry: &Form {
             bytes: fixed(5),
             expected: "a time of day as 'HH:MM'",
             is_met: |text| minute_of_day(text).is_some(),

@@ -2,20 +2,20 @@
 
 use crate::config::checks::{is_absolute_path_or_empty, is_log_name_or_empty};
 use crate::config::key::Default::{Boolean, String, Unset};
-use crate::config::key::{Key, Kind, Table, board_limit, fixed};
+use crate::config::key::{Key, Kind, Table, board_limit, documentation, fixed};
 use crate::syslog::{Facility, SYSLOG_NAME_BYTES};
 
 /// `[syslog]`.
 pub static SYSLOG: Table = Table {
     name: "syslog",
     header: "[syslog]",
-    doc: "Log server for the output of services and the audit trail (RFC 5424): docs/logs.md.",
+    doc: documentation("Log server for the output of services and the audit trail (RFC 5424): docs/logs.md."),
     fixed: &[],
     keys: &[
         Key::new(
             "address",
             Kind::parsed("'udp://ADDRESS:PORT' or 'tls://ADDRESS:PORT' with an IP address, or 'journal'"),
-            Unset("none: nothing is sent"),
+            Unset(documentation("none: nothing is sent")),
             "Address of the log server, in numbers: the server looks no names up. Without a port it is 514, with TLS 6514.",
         )
         .example("\"udp://192.0.2.1:514\"")
