@@ -223,7 +223,7 @@ impl<'l> MainLoop<'l> {
 
     fn start_server(&self) -> Result<ServerProcess, system::ServerError> {
         let mut timeout_us = String::<20>::new();
-        if write!(timeout_us, "{}", HEARTBEAT_TIMEOUT.as_micros()).is_err() {
+        if write!(timeout_us, "{}", HEARTBEAT_TIMEOUT.as_micros() as u64).is_err() {
             crate::internal_error!("WATCHDOG_USEC of more than 20 digits");
         }
         let slot = self.slot.map(Slot::name);

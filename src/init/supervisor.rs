@@ -268,7 +268,7 @@ impl InitSupervisor {
             let runs = self.short_runs;
             self.fail(format_args!("its server exited {runs} times in a row"));
         } else {
-            info!("starting the server again in {} ms", delay.as_millis());
+            info!("starting the server again in {} ms", delay.as_millis() as u64);
         }
     }
 

@@ -142,7 +142,7 @@ fn execute(job: &Job<'_>) -> Result<core::convert::Infallible, SpawnError> {
     if let Some(notify) = notify {
         command.variable("NOTIFY_SOCKET", notify);
         if let Some(watchdog) = spec.watchdog {
-            command.variable("WATCHDOG_USEC", watchdog.as_micros().to_string());
+            command.variable("WATCHDOG_USEC", (watchdog.as_micros() as u64).to_string());
             command.variable("WATCHDOG_PID", std::process::id().to_string());
         }
     }

@@ -217,8 +217,8 @@ pub(super) fn encode(keeper: &MainLoop, configuration: &str, keep: &mut dyn FnMu
 
 /// Writes an event as a word: time, time of its end (0: none), changes and text.
 fn put_event(text: &mut String, event: &Event) {
-    let until = event.until.map_or(0, |until| until.as_millis());
-    let (at, said) = (event.at.as_millis(), lower::encode_string(event.text.as_str().as_bytes()));
+    let until = event.until.map_or(0, |until| until.as_millis() as u64);
+    let (at, said) = (event.at.as_millis() as u64, lower::encode_string(event.text.as_str().as_bytes()));
     let _ = write!(text, " {at}:{until}:{}:{said}", event.changes);
 }
 
@@ -268,7 +268,7 @@ fn numbers_of(
         });
         [program.number().into(), failure, i64::try_from(ran.as_nanos()).unwrap_or(i64::MAX)]
     });
-    let started = slot.started.map(|started| clock.at(started).as_nanos());
+    let started = slot.started.map(|started| clock.at(started).as_nanos() as u64);
     // Its number, or below 0 the code with which it ended.
     let stop_command = match &slot.stop_command {
         None => 0,

@@ -16,7 +16,7 @@ pub const METRICS: &str = "/metrics";
 pub type ServerFigure = (&'static str, &'static str, u64);
 
 /// A number in thousandths.
-struct Thousandths(u128);
+struct Thousandths(u64);
 
 impl fmt::Display for Thousandths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,16 +28,16 @@ impl fmt::Display for Thousandths {
 }
 
 /// Family of metrics: name, type, and the value of a service in thousandths.
-type Family = (&'static str, &'static str, fn(&Status, &Usage) -> u128);
+type Family = (&'static str, &'static str, fn(&Status, &Usage) -> u64);
 
 const FAMILIES: [Family; 7] = [
-    ("service_up", "gauge", |status, _| u128::from(status.is_up()) * 1000),
-    ("service_ready", "gauge", |status, _| u128::from(status.is_ready) * 1000),
-    ("service_failed", "gauge", |status, _| u128::from(status.state == State::Failed) * 1000),
-    ("service_restarts", "counter", |status, _| u128::from(status.restarts) * 1000),
-    ("service_state_seconds", "gauge", |status, _| status.since.as_millis()),
-    ("service_cpu_seconds", "counter", |_, usage| usage.cpu.as_millis()),
-    ("service_memory_bytes", "gauge", |_, usage| u128::from(usage.memory) * 1000),
+    ("service_up", "gauge", |status, _| u64::from(status.is_up()) * 1000),
+    ("service_ready", "gauge", |status, _| u64::from(status.is_ready) * 1000),
+    ("service_failed", "gauge", |status, _| u64::from(status.state == State::Failed) * 1000),
+    ("service_restarts", "counter", |status, _| u64::from(status.restarts) * 1000),
+    ("service_state_seconds", "gauge", |status, _| status.since.as_millis() as u64),
+    ("service_cpu_seconds", "counter", |_, usage| usage.cpu.as_millis() as u64),
+    ("service_memory_bytes", "gauge", |_, usage| usage.memory.saturating_mul(1000)),
 ];
 
 /// Writes the metrics of the services of a list, and those of the server. `usage` has those of a service with this name and

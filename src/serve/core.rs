@@ -290,7 +290,7 @@ impl Core {
         let now = self.now();
         let late = self.upkeep.due.map_or(Duration::ZERO, |due| now.saturating_sub(due));
         if late >= HELD_UP {
-            warning!("the server was held up for {} ms", late.as_millis());
+            warning!("the server was held up for {} ms", late.as_millis() as u64);
             self.server.extend_watchdogs(late);
         }
         // First the results, so that none that is there counts as late.

@@ -46,7 +46,8 @@ pub fn rounds() -> u32 {
 /// The same for a machine on which [`SAMPLE_ROUNDS`] take this time.
 fn rounds_in_time(sample: Duration) -> u32 {
     let most = PASSWORD_ROUNDS as u32;
-    let rounds = PASSWORD_TIME.as_nanos() * u128::from(SAMPLE_ROUNDS.get()) / sample.as_nanos().max(1);
+    let rounds =
+        PASSWORD_TIME.as_nanos() as u64 * u64::from(SAMPLE_ROUNDS.get()) / (sample.as_nanos() as u64).max(1);
     u32::try_from(rounds).unwrap_or(most).clamp(PASSWORD_ROUNDS_MIN.min(most), most)
 }
 

@@ -159,7 +159,7 @@ fn put_members(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Result<(),
         out.put(separator)?;
         separator = ",";
         let PastRun { ended, ran, exit, reason } = end;
-        let (ago, ran) = (now.saturating_sub(ended).as_secs(), ran.as_millis());
+        let (ago, ran) = (now.saturating_sub(ended).as_secs(), ran.as_millis() as u64);
         out.put_display(format_args!(
             r#"{{"Ago": {ago}, "Ran": {}.{:03}, "Exit": "#,
             ran / 1000,
