@@ -127,7 +127,7 @@ impl Merged<'_> {
     fn mask(&mut self) {
         for table in NAMED {
             let Some(entries) = array(&mut self.values, table) else { continue };
-            retain(entries, |entry| {
+            retain(entries, &mut |entry| {
                 let is_enabled = entry.get_ref().get("enabled").and_then(|value| value.get_ref().as_bool());
                 let name = name(entry).filter(|_| is_enabled == Some(false));
                 let masked = name.map(|name| Masked { table, name: name.to_owned(), span: entry.span() });
@@ -161,7 +161,7 @@ impl Merged<'_> {
             // Each may be required by another one.
             while may_miss && services.len() < count {
                 count = services.len();
-                retain(services, |service| {
+                retain(services, &mut |service| {
                     let lacks = strings(service, "requires").any(|name| is_absent(name, &absent));
                     absent.extend(name(service).filter(|_| lacks).map(str::to_owned));
                     !lacks
@@ -171,14 +171,14 @@ impl Merged<'_> {
                 if let DeValue::Table(keys) = service.get_mut()
                     && let Some(DeValue::Array(names)) = keys.get_mut("after").map(Spanned::get_mut)
                 {
-                    retain(names, |name| {
+                    retain(names, &mut |name| {
                         !name.get_ref().as_str().is_some_and(|name| is_absent(name, &absent))
                     });
                 }
             }
         }
         if let Some(checks) = array(&mut self.values, &CHECK) {
-            retain(checks, |check| {
+            retain(checks, &mut |check| {
                 let service = check.get_ref().get("service").and_then(|service| service.get_ref().as_str());
                 !service.is_some_and(|service| is_absent(service, &absent))
             });
@@ -194,7 +194,7 @@ fn array<'v, 't>(values: &'v mut DeTable<'t>, table: &Table) -> Option<&'v mut D
     }
 }
 
-fn retain<'t>(entries: &mut DeArray<'t>, mut keep: impl FnMut(&Spanned<DeValue<'t>>) -> bool) {
+fn retain<'t>(entries: &mut DeArray<'t>, keep: &mut dyn FnMut(&Spanned<DeValue<'t>>) -> bool) {
     for entry in mem::replace(entries, DeArray::new()) {
         if keep(&entry) {
             entries.push(entry);

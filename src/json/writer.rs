@@ -87,6 +87,11 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// [`Full`] when it does not fit.
     pub fn put_display(&mut self, value: impl fmt::Display) -> Result<(), Full> {
+        self.put_any(&value)
+    }
+
+    /// The same for all types, once in the program.
+    fn put_any(&mut self, value: &dyn fmt::Display) -> Result<(), Full> {
         fmt::write(self, format_args!("{value}")).map_err(|_| Full)
     }
 
@@ -140,8 +145,13 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// [`Full`] when it does not fit.
     pub fn put_string(&mut self, value: impl fmt::Display) -> Result<(), Full> {
+        self.put_any_string(&value)
+    }
+
+    /// The same for all types, once in the program.
+    fn put_any_string(&mut self, value: &dyn fmt::Display) -> Result<(), Full> {
         let start = self.length;
-        let written = self.put("\"").and_then(|()| self.put_display(&value)).and_then(|()| self.put("\""));
+        let written = self.put("\"").and_then(|()| self.put_any(value)).and_then(|()| self.put("\""));
         // Nearly every text is free of special characters: only the closing quote is one.
         if written.is_ok()
             && let Some(text) = self.buffer.get(start + 1..self.length)
@@ -179,11 +189,11 @@ impl fmt::Write for Writer<'_> {
 }
 
 /// Serializes a value as the string that it displays.
-struct Displayed<T>(T);
+struct Displayed<'d>(&'d dyn fmt::Display);
 
-impl<T: fmt::Display> Serialize for Displayed<T> {
+impl Serialize for Displayed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.collect_str(self.0)
     }
 }
 

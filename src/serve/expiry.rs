@@ -54,21 +54,24 @@ enum Stage {
 impl Dates {
     /// Dates of the first certificate of a PEM file, which is shown to clients; `None` without an end.
     pub(super) fn of_server(file: &Path, pem: &[u8]) -> Option<Self> {
-        Self::of(file, CertificateDer::pem_slice_iter(pem).take(1).flatten(), Subject::Certificate)
+        Self::of(file, &mut CertificateDer::pem_slice_iter(pem).take(1).flatten(), Subject::Certificate)
     }
 
     /// Dates of the authorities of clients in a PEM file: the time in which all of them are valid.
     pub(super) fn of_authority(file: &Path, pem: &[u8]) -> Option<Self> {
-        Self::of(file, CertificateDer::pem_slice_iter(pem).flatten(), Subject::Authority)
+        Self::of(file, &mut CertificateDer::pem_slice_iter(pem).flatten(), Subject::Authority)
     }
 
     fn of(
         file: &Path,
-        certificates: impl Iterator<Item = CertificateDer<'static>>,
+        certificates: &mut dyn Iterator<Item = CertificateDer<'static>>,
         subject: Subject,
     ) -> Option<Self> {
-        let dates = certificates.filter_map(|certificate| validity(&certificate));
-        let valid = dates.reduce(|a, b| *a.start().max(b.start())..=*a.end().min(b.end()))?;
+        let mut dates = certificates.filter_map(|certificate| validity(&certificate));
+        let mut valid = dates.next()?;
+        for date in dates {
+            valid = *valid.start().max(date.start())..=*valid.end().min(date.end());
+        }
         (*valid.end() < NO_END).then(|| Self { name: file.display().to_string(), subject, valid })
     }
 

@@ -227,17 +227,17 @@ impl SessionTable {
     fn find_entry(&self, user: UserId, level: UserLevel, now: Duration) -> Option<usize> {
         let is_open = |session: &Session| session.user == user && !self.is_over(session, now);
         if self.sessions().filter(|(_, session)| is_open(session)).count() >= USER_SESSIONS {
-            return self.longest_idle(is_open);
+            return self.longest_idle(&is_open);
         }
         self.entries
             .iter()
             .position(|entry| entry.session.is_none())
-            .or_else(|| self.longest_idle(|session| self.is_over(session, now)))
-            .or_else(|| self.longest_idle(|session| session.user == user))
-            .or_else(|| if level == UserLevel::Admin { self.longest_idle(|_| true) } else { None })
+            .or_else(|| self.longest_idle(&|session| self.is_over(session, now)))
+            .or_else(|| self.longest_idle(&|session| session.user == user))
+            .or_else(|| if level == UserLevel::Admin { self.longest_idle(&|_| true) } else { None })
     }
 
-    fn longest_idle(&self, is_match: impl Fn(&Session) -> bool) -> Option<usize> {
+    fn longest_idle(&self, is_match: &dyn Fn(&Session) -> bool) -> Option<usize> {
         self.sessions()
             .filter(|(_, session)| is_match(session))
             .min_by_key(|(_, session)| (session.is_bound, session.active))
