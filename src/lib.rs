@@ -28,6 +28,7 @@
 //! | [`sntp`] | SNTP client (RFC 4330): messages and state machine | limits |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | sntp, limits, log |
 //! | [`syslog`] | messages for a log server (RFC 5424), and the sender of the lines that wait | wall_clock, limits, log |
+//! | [`mdns`] | multicast DNS and service discovery (RFC 6762, 6763): messages, responder, browser | limits, log |
 //! | [`backup`] | backup of a board outside the file system: its files and slots as bytes | limits |
 //! | [`config`] | configuration file | wall_clock, suggest, dhcp, sntp, syslog, http, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
@@ -35,13 +36,13 @@
 //! | [`rest`] | the API under `/api/v1`: resources, JSON bodies, problem details | call, friendcore, json, http, service, session, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |
 //! | [`connection`] | one connection as a state machine; slots, admission, eviction | api, call, rest, friendcore, json, http, ws, config, service, session, limits, log |
-//! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, sntp, service, session, config, runtime, mmap_buffer, wall_clock, limits, log |
+//! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, sntp, mdns, service, session, config, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`ctl`] | command-line client | sys, api, call, service, session, http, ws, json, suggest, help, wall_clock, limits, log |
 //! | [`keeper`] | parent of the server and of all services: starts, signals and reaps processes | sys, service, session, runtime, limits, log |
-//! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, syslog, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, wall_clock, limits, log |
+//! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, mdns, syslog, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, clock, watchdog, the server as its child | sys, backup, sntp, service, config, wall_clock, limits, log |
-//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, syslog, backup, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, suggest, help, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, mdns, syslog, backup, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, suggest, help, limits, log |
 //! | `main` | entry point | cli |
 //!
 //! # State machines
@@ -82,6 +83,7 @@ pub mod json;
 pub mod keeper;
 pub mod limits;
 pub mod log;
+pub mod mdns;
 pub mod mmap_buffer;
 pub mod net;
 pub mod rest;

@@ -24,7 +24,7 @@ const _: () = {
     );
     assert!(
         2 * (COMPLAINT_BYTES
-            + 7 * NOTICE_BYTES
+            + 8 * NOTICE_BYTES
             + CERTIFICATE_TEXT_BYTES
             + AUDIT_FAILS.len()
             + END_FAILS.len())
@@ -77,6 +77,8 @@ pub struct Board {
     pub syslog: String<NOTICE_BYTES>,
     /// Notice that it is out of reach.
     pub syslog_notice: Option<String<NOTICE_BYTES>>,
+    /// Notice that another host has the name of this one.
+    pub name: Option<String<NOTICE_BYTES>>,
     /// The audit trail cannot be written.
     pub is_audit_failing: bool,
     /// The end of a paired key cannot be stored.
@@ -90,12 +92,13 @@ impl Board {
         let of_dates = self.certificate.is_some() || self.token.is_some();
         let has_notice =
             self.notice.is_some() || self.slot_notice.is_some() || of_dates || self.syslog_notice.is_some();
+        let has_notice = has_notice || self.name.is_some();
         let is_failing = self.is_audit_failing || self.is_end_failing;
         self.config_error.is_some() || self.change_notice.is_some() || has_notice || is_failing
     }
 
     /// Texts of the problems.
-    fn texts(&self) -> [Option<&str>; 9] {
+    fn texts(&self) -> [Option<&str>; 10] {
         [
             self.config_error.as_deref(),
             self.change_notice.as_deref(),
@@ -104,6 +107,7 @@ impl Board {
             self.certificate.as_deref(),
             self.token.as_deref(),
             self.syslog_notice.as_deref(),
+            self.name.as_deref(),
             self.is_audit_failing.then_some(AUDIT_FAILS),
             self.is_end_failing.then_some(END_FAILS),
         ]
@@ -148,12 +152,13 @@ impl fmt::Display for Notices<'_> {
 
 /// Reports what runs on the board, and its problems.
 pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
-    let Board { notice, config_error, change_notice, .. } = &cx.api.board;
+    let Board { notice, config_error, change_notice, name, .. } = &cx.api.board;
     // A thread sets it.
     let of_audit = audit_trail::is_failing().then_some(AUDIT_FAILS);
     let of_end = cx.api.pairing.is_failing.then_some(END_FAILS);
     let change = change_notice.as_deref();
-    let notices = [of_audit, of_end, change.filter(|_| config_error.is_some()), notice.as_deref()];
+    let notices =
+        [of_audit, of_end, change.filter(|_| config_error.is_some()), notice.as_deref(), name.as_deref()];
     let complaint = if config_error.is_some() { config_error.as_deref() } else { change };
     cx.api.reason = one_line(Notices(&notices));
     let board = &cx.api.board;

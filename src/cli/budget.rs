@@ -26,7 +26,7 @@ use crate::sys::log_threads::{LOG_FILES_STACK_BYTES, STDERR_BUFFER_BYTES, STDERR
 use crate::sys::output_files::{OUTPUT_BUFFER_BYTES, OUTPUT_STACK_BYTES};
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
 use crate::sys::state_writer::{STATE_QUEUE_BYTES, STATE_STACK_BYTES};
-use crate::sys::{EnabledFile, PasswordsFile};
+use crate::sys::{EnabledFile, MULTICAST_BUFFER_BYTES, PasswordsFile};
 use crate::{config, runtime, serve};
 
 /// Reactor entry of a descriptor or timer, with its link in the free list.
@@ -85,6 +85,7 @@ impl Budget {
         let syslog = config.syslog.as_ref();
         let has_audit = syslog.is_some_and(|settings| settings.has_audit);
         let has_syslog_tls = syslog.is_some_and(|settings| settings.target.is_tls());
+        let announced = usize::from(config.listen.is_announced);
         // These tables have a fixed size, whatever the file configures.
         let tables = [
             Item::new("service states", 1, size_of::<Supervisor>()),
@@ -144,7 +145,8 @@ impl Budget {
             Item::new("thread of a condition", config.services.conditions().len(), CONDITION_STACK_BYTES),
             Item::new("thread of a service socket", unix_sockets(config), serve::CONNECT_STACK_BYTES),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
-            Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 12, ENTRY_BYTES),
+            Item::new("announcement on the network", announced, serve::ANNOUNCER_BYTES),
+            Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 16, ENTRY_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
             Item::new("program", 1, program),
         ]);
@@ -171,6 +173,7 @@ impl Budget {
             Item::new("socket buffers", connections, 4 * SOCKET_BUFFER_BYTES),
             // Nothing is sent before they are accepted.
             Item::new("receive buffer before accept", ACCEPT_BACKLOG, 2 * SOCKET_BUFFER_BYTES),
+            Item::new("receive buffer of multicast", 2 * announced, 2 * MULTICAST_BUFFER_BYTES),
             Item::new("pipe of a service or command", services + runs, PIPE_BYTES),
             // In memory, unless the configuration file names a path on a disk.
             Item::new("file of the log", log_files, log.bytes),

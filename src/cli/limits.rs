@@ -3,7 +3,7 @@
 use crate::limits::{Limit, Value};
 use crate::net::tls;
 use crate::{
-    api, backup, call, config, connection, ctl, dhcp, friendcore, http, init, keeper, limits, log, net,
+    api, backup, call, config, connection, ctl, dhcp, friendcore, http, init, keeper, limits, log, mdns, net,
     runtime, serve, service, session, sntp, sys, syslog, ws,
 };
 
@@ -30,6 +30,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("DHCP", dhcp::LIMITS),
     ("SNTP", sntp::LIMITS),
     ("Log server", syslog::LIMITS),
+    ("Multicast DNS", mdns::LIMITS),
     ("Backup of a board", backup::LIMITS),
     ("Init", init::LIMITS),
     ("Client", ctl::LIMITS),

@@ -211,6 +211,7 @@ fn board(loaded: &Loaded) -> Board {
         certificate: None,
         certificate_names: heapless::String::new(),
         token: None,
+        name: None,
         is_audit_failing: false,
         is_end_failing: false,
     }

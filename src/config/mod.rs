@@ -191,6 +191,8 @@ pub struct LogFiles {
 pub struct Listen {
     /// Address and port; with port 0 the system chooses a free one.
     pub address: SocketAddr,
+    /// The server is announced on its networks.
+    pub is_announced: bool,
     /// Encryption.
     pub tls: Tls,
     /// Proxies, and pages that may call and open the socket.

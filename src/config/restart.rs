@@ -30,6 +30,7 @@ impl Config {
         [
             ("[board]", *board != later.board),
             ("[listen] address", listen.address != later.listen.address),
+            ("[listen] announce", listen.is_announced != later.listen.is_announced),
             ("[listen] tls", is_off(&listen.tls) != is_off(&later.listen.tls)),
             ("[listen] socket", listen.socket != later.listen.socket),
             ("[state] dir", *state_dir != later.state_dir),

@@ -70,6 +70,13 @@ pub static LISTEN: Table = Table {
              With port 0 the system chooses a free port, and the server prints it.",
         ),
         Key::new(
+            "announce",
+            Kind::Boolean,
+            Boolean(false),
+            "Announces the server on its networks by multicast DNS, as `NAME.local` with the name of the host.",
+        )
+        .example("true"),
+        Key::new(
             "tls",
             Kind::Choice(&["on", "off"]),
             String("on"),

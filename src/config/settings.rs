@@ -14,6 +14,15 @@ use crate::log::Level;
 pub(super) fn listen(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Listen {
     let section = document.section(&schema::LISTEN, diagnostics);
     let address: SocketAddr = section.parsed("address", |text| text.parse().ok(), diagnostics);
+    let is_announced = section.boolean("announce", diagnostics);
+    if is_announced
+        && address.ip().to_canonical().is_loopback()
+        && let (_, Some(value)) = section.value("announce", diagnostics)
+    {
+        let message = format_args!("announce: only this machine reaches {address}: nothing is announced");
+        let hint = "set address to one of the network, such as '0.0.0.0:6500'";
+        diagnostics.warning(&value.span(), message, hint);
+    }
     let is_insecure = section.boolean("insecure", diagnostics);
     let tls_off = section.parsed_if_set("tls", is_off, diagnostics).filter(|(is_off, _)| *is_off);
     if let Some((_, span)) = &tls_off
@@ -46,7 +55,7 @@ pub(super) fn listen(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<
         Some(word) if word == OFF => LocalSocket::Off,
         Some(path) => LocalSocket::At(path),
     };
-    Listen { address, tls, front, socket }
+    Listen { address, is_announced, tls, front, socket }
 }
 
 fn is_off(word: &str) -> Option<bool> {

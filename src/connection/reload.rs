@@ -219,6 +219,15 @@ impl Server {
         }
     }
 
+    /// Sets or removes the notice that another host has the name of this one.
+    pub fn set_name_notice(&mut self, notice: Option<String<NOTICE_BYTES>>) {
+        let is_set = notice.is_some();
+        self.api.board.name = notice;
+        if is_set {
+            self.notify_problem();
+        }
+    }
+
     /// Notifies each administrator of the problems of the board.
     pub(super) fn notify_problem(&mut self) {
         for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use && slot.closing.is_open()) {

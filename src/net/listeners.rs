@@ -67,6 +67,11 @@ impl Listeners {
         }
     }
 
+    /// Address of the port.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0.get(Self::PORT)?.listener.borrow().as_ref()?.address().ok()
+    }
+
     fn set(&self, index: usize, listener: Option<Rc<Listener>>) -> Option<Rc<Listener>> {
         self.0.get(index).and_then(|place| place.set(listener))
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::HELD_UP;
+use super::announce::Announcer;
 use super::checks::Checks;
 use super::expiry::ExpiryWatch;
 use super::probes::Probes;
@@ -53,6 +54,8 @@ pub(super) struct Core {
     /// Dates of the tokens.
     pub(super) token_expiry: ExpiryWatch,
     pub(super) renewal: Renewal,
+    /// `None`: the server is not announced.
+    pub(super) announcer: Option<Box<Announcer>>,
     log_limit: RateLimit,
     /// Notified when nothing is left to wait for after [`shutdown`](Self::shutdown).
     down: Rc<Notify>,
@@ -146,6 +149,7 @@ impl Core {
             expiry,
             token_expiry,
             renewal,
+            announcer: None,
             log_limit: RateLimit::default(),
             down: Rc::default(),
             leaving: Rc::default(),
@@ -172,6 +176,7 @@ impl Core {
     pub(super) fn shutdown(&mut self) -> Rc<Notify> {
         let now = self.now();
         self.system.processes().report_ending();
+        self.announcer.iter().for_each(|announcer| announcer.withdraw());
         self.server.shutdown(now, &mut self.system);
         self.system.processes().kill_commands();
         self.finish_step(now);

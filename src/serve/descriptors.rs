@@ -80,6 +80,8 @@ fn server(config: &Config) -> usize {
     // A connection is accepted on each of two sockets before it has a slot.
     let log = log + usize::from(config.syslog.is_some());
     let mut server = FIXED + config.slots + OVERFLOW_SLOTS + 2 + SERVICE_COMMAND_RUNS + log;
+    // A socket of multicast for each IP version.
+    server += 2 * usize::from(config.listen.is_announced);
     server += config.services.conditions().len() + config.services.checks().count();
     for (_, spec) in config.services.iter() {
         // Output; the file of it; the attempt to connect to a service that is not ready.

@@ -11,6 +11,7 @@
 //! | `certificate`, `expiry`, `renewal`, `names` | certificate and key, their dates, and the names of this machine |
 //! | `own_files` | files of the server, which no log may have |
 //! | `first_user` | administrator of the first start |
+//! | `announce` | its announcement on its networks |
 //! | `preview` | errors of a start, for `friendlet check` |
 //! | `probes` | attempts to connect to services that are not ready |
 //! | `checks` | attempts of health checks |
@@ -22,6 +23,7 @@
 //! | `syslog` | sockets of the log server |
 //! | `shutdown` | restart and power-off of the board, which the keeper executes |
 
+mod announce;
 mod certificate;
 mod change;
 mod checks;
@@ -54,6 +56,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::announce::ANNOUNCER_BYTES;
 use self::certificate::InUse;
 use self::confinement::Confinement;
 pub use self::confinement::preview_sandbox;
@@ -78,7 +81,7 @@ use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
 use crate::net::{BindError, ConnectionTable, Listener, Listeners, TlsConfig};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
-use crate::service::{BoardEnd, KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
+use crate::service::{BoardEnd, KILL_TIMEOUT, RESTART_DELAY_MIN};
 use crate::session::{Lockout, SessionTable};
 use crate::sys::conditions::ConditionWatch;
 use crate::sys::file::FileError;
@@ -95,7 +98,7 @@ use crate::ws::CLOSE_TIMEOUT;
 use crate::{info, limits, warning};
 
 /// Tasks besides connections and processes. Each has its line in [`serve`].
-const OTHER_TASKS: usize = 11;
+const OTHER_TASKS: usize = 12;
 /// Time after the first signal in which another one is the same.
 const REPEAT_TIME: Duration = Duration::from_secs(1);
 
@@ -311,7 +314,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let mut paired = PairedFile::new(state_dir);
     let pairing = paired.load(&mut state.notices).map_err(|error| unread(&error))?;
     let mut enabled = EnabledFile::new(state_dir);
-    let mut services = supervisor(std::mem::take(&mut config.services), &mut enabled, &mut state)?;
+    let mut services = state::supervisor(std::mem::take(&mut config.services), &mut enabled, &mut state)?;
     services.inherit(link.inherited.services(), clock.now());
     state.recall(&[&own_files::STATE[..], &own_files::PAIR].concat());
     state.report(&mut board.notice);
@@ -487,45 +490,6 @@ fn start_log(config: &Config, build: &str) -> Result<(), StartError> {
     let [log, audit] = log_targets(config, build);
     log_threads::start(log.as_ref(), audit.as_ref())
         .map_err(|error| StartError::system("cannot start the threads of the log", error))
-}
-
-fn supervisor(
-    table: crate::service::ServiceTable,
-    enabled: &mut EnabledFile,
-    state: &mut State<'_>,
-) -> Result<Supervisor, StartError> {
-    let mut services = Supervisor::new(table);
-    services.set_seed(random::seed());
-    let mut overrides = Vec::with_capacity(limits::SERVICES);
-    let set = |name: &str, enabled| match services.table().find(name) {
-        Some(service) => {
-            overrides.push((service, enabled));
-            true
-        }
-        None => {
-            warning!("service {}: its saved state is ignored: it is not in the configuration file", name);
-            false
-        }
-    };
-    enabled.load(set, &mut state.notices).map_err(|error| unread(&error))?;
-    let count = overrides.len();
-    for (service, enabled) in overrides {
-        services.set_enabled(service, enabled);
-    }
-    for (name, enabled) in services.overrides() {
-        let (call, other) = if enabled { ("install", "uninstall") } else { ("uninstall", "install") };
-        warning!(
-            "{}: {} overrides autostart = {} of the configuration file; {} undoes it",
-            name,
-            call,
-            !enabled,
-            other
-        );
-    }
-    if services.overrides().count() < count {
-        enabled.rewrite(services.overrides(), &mut state.notices);
-    }
-    Ok(services)
 }
 
 /// Handles signals until one stops the server, or the board is to shut down. Then shuts the server down, or leaves the

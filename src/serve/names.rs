@@ -1,20 +1,23 @@
-//! The certificate that the server has made, made anew once this machine has another name or address.
+//! Certificate and announcement, which follow the names and addresses of this machine.
 //!
-//! The thread of the reloads makes and writes it (docs/decisions/0039).
+//! The thread of the reloads makes the certificate anew and writes it (docs/decisions/0039).
 
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::announce::Announcer;
 use super::certificate::{Certificate, InUse};
 use super::core::Core;
 use super::expiry::ExpiryWatch;
+use crate::config::one_line;
 use crate::net::Endpoint as _;
 use crate::runtime::{AsyncFd, Tasks};
 use crate::sys::KernelEvents;
-use crate::warning;
+use crate::{info, warning};
 
 impl Core {
     /// Has the certificate made anew if it lacks a name of this machine.
@@ -61,18 +64,68 @@ impl Core {
     }
 }
 
-/// Starts the task that waits for changes of the addresses, if the kernel reports them.
+impl Core {
+    /// Makes the announcer, if the configuration wants one. Returns true then.
+    fn start_announcer(&mut self) -> io::Result<bool> {
+        let is_announced = self.reloads.config.listen.is_announced;
+        if is_announced {
+            self.announcer = Some(Box::new(Announcer::new(self.reloads.tls.is_some(), self.clock)?));
+            self.update_announcer(self.now());
+        }
+        Ok(is_announced)
+    }
+
+    /// Passes the addresses of this machine and of the server on to the announcer.
+    pub(super) fn update_announcer(&mut self, now: Duration) {
+        if let (Some(announcer), Some(listening)) = (&mut self.announcer, self.reloads.listeners.address()) {
+            announcer.update(self.renewal.read_addresses(), listening, now);
+        }
+    }
+
+    fn step_announcer(&mut self, context: &Context<'_>) {
+        let now = self.now();
+        let announced = self.announcer.as_mut().and_then(|announcer| announcer.step(context, now));
+        let Some((name, is_other)) = announced else { return };
+        let notice = is_other.then(|| {
+            one_line(format_args!(
+                "another host on the network has the name of this one, which is found as {name}.local: give one of them \
+                 another host name"
+            ))
+        });
+        match &notice {
+            Some(notice) => warning!("{}", notice),
+            None => info!("found on the network as {}.local", name),
+        }
+        self.server.set_name_notice(notice);
+        self.finish_step(now);
+    }
+}
+
+/// Starts the task that announces the server, if the configuration wants that, and the one that waits for changes of the
+/// addresses, if the kernel reports them.
 pub(super) fn spawn(
     tasks: &mut Tasks,
     core: &Rc<RefCell<Core>>,
     events: Option<KernelEvents>,
 ) -> io::Result<()> {
+    if core.borrow_mut().start_announcer()? {
+        tasks.spawn(announce(Rc::clone(core)))?;
+    }
     let Some(events) = events else { return Ok(()) };
     let events = AsyncFd::new(events)?;
     tasks.spawn(watch(Rc::clone(core), events)).map_err(Into::into)
 }
 
-/// Has the names looked at after each change of the addresses.
+/// Announces the server.
+async fn announce(core: Rc<RefCell<Core>>) {
+    std::future::poll_fn(|context| {
+        core.borrow_mut().step_announcer(context);
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
+/// Has the names looked at after each change of the addresses, and the announcement.
 async fn watch(core: Rc<RefCell<Core>>, events: AsyncFd<KernelEvents>) {
     loop {
         std::future::poll_fn(|context| events.poll_readable(context)).await;
@@ -83,6 +136,7 @@ async fn watch(core: Rc<RefCell<Core>>, events: AsyncFd<KernelEvents>) {
         let core = &mut *core.borrow_mut();
         let now = core.now();
         core.renewal.handle_change(now);
+        core.update_announcer(now);
         core.finish_step(now);
     }
 }

@@ -57,12 +57,15 @@ impl Renewal {
         self.due.take_if(|due| *due <= now).is_some()
     }
 
+    /// Addresses of this machine, read anew.
+    pub(super) fn read_addresses(&mut self) -> &[HostAddress] {
+        self.addresses.iter_mut().for_each(HostAddresses::read);
+        known(self.addresses.as_ref())
+    }
+
     /// Certificate that is to be made anew, and the names for it.
     pub(super) fn look(&mut self, listen: &Listen) -> Option<(Arc<Certificate>, Names)> {
-        if let Some(addresses) = &mut self.addresses {
-            addresses.read();
-        }
-        let names = certificate::names(listen, known(self.addresses.as_ref()));
+        let names = certificate::names(listen, self.read_addresses());
         let certificate = self.certificate.as_ref().filter(|certificate| certificate.is_due(&names))?;
         Some((Arc::clone(certificate), names))
     }

@@ -10,9 +10,12 @@ use super::{PREDECESSOR_PAUSE, PREDECESSOR_TIME, StartError};
 use crate::config::{self, NOTICE_BYTES};
 use crate::log::Reason;
 use crate::log::console::error;
+use crate::service::{ServiceTable, Supervisor};
 use crate::sys::file::{self, BROKEN, FileError, with_suffix};
 use crate::sys::state_file::Notices;
 use crate::sys::state_lock::{self, LockError, StateLock};
+use crate::sys::{EnabledFile, random};
+use crate::{limits, warning};
 
 /// State directory as the server starts.
 #[derive(Debug)]
@@ -135,6 +138,46 @@ pub(super) fn await_predecessor(state_dir: &Path) {
     while state_lock::is_in_use(state_dir) && begun.elapsed() < PREDECESSOR_TIME {
         std::thread::sleep(PREDECESSOR_PAUSE);
     }
+}
+
+/// Supervisor of the services, with those that are started with the server as it was saved.
+pub(super) fn supervisor(
+    table: ServiceTable,
+    enabled: &mut EnabledFile,
+    state: &mut State<'_>,
+) -> Result<Supervisor, StartError> {
+    let mut services = Supervisor::new(table);
+    services.set_seed(random::seed());
+    let mut overrides = Vec::with_capacity(limits::SERVICES);
+    let set = |name: &str, enabled| match services.table().find(name) {
+        Some(service) => {
+            overrides.push((service, enabled));
+            true
+        }
+        None => {
+            warning!("service {}: its saved state is ignored: it is not in the configuration file", name);
+            false
+        }
+    };
+    enabled.load(set, &mut state.notices).map_err(|error| unread(&error))?;
+    let count = overrides.len();
+    for (service, enabled) in overrides {
+        services.set_enabled(service, enabled);
+    }
+    for (name, enabled) in services.overrides() {
+        let (call, other) = if enabled { ("install", "uninstall") } else { ("uninstall", "install") };
+        warning!(
+            "{}: {} overrides autostart = {} of the configuration file; {} undoes it",
+            name,
+            call,
+            !enabled,
+            other
+        );
+    }
+    if services.overrides().count() < count {
+        enabled.rewrite(services.overrides(), &mut state.notices);
+    }
+    Ok(services)
 }
 
 #[cfg(test)]

@@ -147,6 +147,7 @@ impl Core {
         };
         self.reloads.listeners.confirm();
         self.reloads.config.listen.address = unconfirmed.address;
+        self.update_announcer(self.clock.now());
         self.system.reloader().end_trial(Some(unconfirmed.address));
         match &mut self.reloads.pending {
             Some((later, _)) if unconfirmed.document.is_none() => later.force = Force::Confirmed,

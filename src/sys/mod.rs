@@ -21,6 +21,7 @@ pub mod log_reader;
 pub mod log_threads;
 pub mod machine;
 pub mod memory_file;
+pub mod multicast;
 mod network;
 mod notify;
 mod ntp;
@@ -77,6 +78,9 @@ crate::limits::limits! {
     /// Addresses of this host that are known.
     HOST_ADDRESSES: usize = 32, exceeded "the rest is not used, and that is logged",
         tests ["addresses_up_to_their_limit_are_known"];
+    /// Kernel buffer of a socket of multicast DNS (the kernel doubles it for its own needs).
+    MULTICAST_BUFFER_BYTES: usize = 32 * 1024, exceeded "the kernel drops further datagrams",
+        tests ["unread_bytes_of_the_network_are_bounded"];
     /// Pause before the next look for a network interface that is missing or has no carrier, and before the
     /// next attempt of a request that the kernel refused.
     NETWORK_POLL: Duration = Duration::from_secs(1), exceeded "the next attempt",

@@ -28,6 +28,7 @@ mod deadlines;
 mod deaths;
 mod declared;
 mod descriptors;
+mod discovery;
 mod drop_ins;
 mod earlier;
 mod endurance;

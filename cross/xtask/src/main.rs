@@ -16,6 +16,7 @@ mod clock;
 mod conformance;
 mod console;
 mod descriptions;
+mod discovery;
 #[cfg(test)]
 mod documents;
 mod elf;

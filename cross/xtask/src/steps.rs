@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::board::Board;
 use crate::part::Part::{self, Fast, Whole};
 use crate::{
-    bench, board, book, booted, build, checks, clock, conformance, console, descriptions, emulation, fuzz,
-    image, licences, logs, notes, package, rest, run, setup, sizes,
+    bench, board, book, booted, build, checks, clock, conformance, console, descriptions, discovery,
+    emulation, fuzz, image, licences, logs, notes, package, rest, run, setup, sizes,
 };
 
 /// The page that `cargo xtask test --all` writes.
@@ -51,6 +51,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("console", Whole, |_| console::check(), "the console at / in Chromium: every part of it, its keyboard, its accessibility"),
     step("rest", Whole, |_| rest::check(), "the API under /api/v1 answers as its description says, by schemathesis, and /metrics, by Prometheus's parser"),
     step("descriptions", Whole, |_| descriptions::check(), "the descriptions of the API and the schema of the configuration file have no fault, by spectral and taplo"),
+    step("discovery", Whole, |_| discovery::check(), "zeroconf of Python finds a server that is announced on its network"),
     step("conformance", Fast, |_| conformance::check(), "RFC 6455: kosoku's 301 cases against the echo built from ws and net"),
     step("logs", Whole, |_| logs::check(), "log frames of a board decode to the lines of a text log"),
     step("boards", Whole, |_| boards(), "every board builds, static and within its budget; tier 2 is imaged"),

@@ -43,7 +43,7 @@ fn run_inside(closure: &str) {
     let test = closure.trim_start_matches("it::").trim_end_matches("::{{closure}}");
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--net", "--uts", "--mount", "sh", "-c", ENTER, "sh"]);
-    command.arg(env::current_exe().unwrap()).args(["--exact", test]).env(INSIDE, "1");
+    command.arg(env::current_exe().unwrap()).args(["--exact", "--include-ignored", test]).env(INSIDE, "1");
     let output = command.output().unwrap_or_else(|error| panic!("unshare: {error}"));
     let [reported, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     assert!(output.status.success() && reported.contains("1 passed"), "{reported}{errors}");
@@ -94,6 +94,21 @@ impl Namespaces {
         inside(BOARD, program)
     }
 
+    /// A command in the server's network.
+    pub(crate) fn on_server(&self, program: &str) -> Command {
+        inside(SERVER, program)
+    }
+
+    /// Lays the cable with an address of the board, too.
+    pub(crate) fn plug_with(&self, address: &str) {
+        self.plug();
+        // Each side looks for its own server, too.
+        for (side, link) in [(BOARD, "eth0"), (BOARD, "lo"), (SERVER, "lo")] {
+            ip(&["-n", side, "link", "set", link, "up"]);
+        }
+        self.board(&["address", "add", address, "dev", "eth0"]);
+    }
+
     /// Returns the output of `ip` for the board, words with one blank between them.
     pub(crate) fn board(&self, arguments: &[&str]) -> String {
         let reported = ip(&[&["-n", BOARD, "-4", "-oneline"], arguments].concat());
@@ -102,16 +117,25 @@ impl Namespaces {
 
     /// Runs something in the server's network, such as the opening of a socket.
     pub(crate) fn at_server<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
-        let file = File::open(path(SERVER)).unwrap();
-        // A thread of its own, for it stays there.
-        thread::scope(|scope| {
-            let there = scope.spawn(|| {
-                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-                run()
-            });
-            there.join().unwrap()
-        })
+        at(SERVER, run)
     }
+
+    /// The same in the board's network.
+    pub(crate) fn at_board<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
+        at(BOARD, run)
+    }
+}
+
+fn at<T: Send>(side: &str, run: impl FnOnce() -> T + Send) -> T {
+    let file = File::open(path(side)).unwrap();
+    // A thread of its own, for it stays there.
+    thread::scope(|scope| {
+        let there = scope.spawn(|| {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            run()
+        });
+        there.join().unwrap()
+    })
 }
 
 fn path(side: &str) -> String {
