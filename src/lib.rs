@@ -38,7 +38,7 @@
 //! | [`connection`] | one connection as a state machine; slots, admission, eviction | api, call, rest, friendcore, json, http, ws, config, service, session, limits, log |
 //! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, sntp, mdns, service, session, config, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, wall_clock, limits, log |
-//! | [`ctl`] | command-line client | sys, api, call, service, session, http, ws, json, suggest, help, wall_clock, limits, log |
+//! | [`ctl`] | command-line client | sys, mdns, api, call, service, session, http, ws, json, suggest, help, wall_clock, limits, log |
 //! | [`keeper`] | parent of the server and of all services: starts, signals and reaps processes | sys, service, session, runtime, limits, log |
 //! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, mdns, syslog, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, clock, watchdog, the server as its child | sys, backup, sntp, service, config, wall_clock, limits, log |

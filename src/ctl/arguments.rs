@@ -79,6 +79,8 @@ pub(super) enum Action {
         parameters: Vec<(String, String)>,
     },
     CompleteCalls,
+    /// Ask the network for servers.
+    Discover,
 }
 
 /// Command of the supervisor.
@@ -367,6 +369,10 @@ fn parse_action(words: &[&str], given: &Given) -> Result<Action, Failure> {
             Action::Call { path: own(path), parameters }
         }
         ["complete-calls"] => Action::CompleteCalls,
+        ["discover"] if given.has("url") || given.has("on") => {
+            return Err(usage("discover asks the network: without --url and --on"));
+        }
+        ["discover"] => Action::Discover,
         [word, operands @ ..] => match find_verb(word) {
             Some(verb) if !operands.is_empty() => {
                 Action::Verb { verb, services: all(operands), waits: given.has("wait") }

@@ -21,7 +21,7 @@ use super::output::{reader_has_gone, sanitize};
 use super::pin::{Fingerprint, OwnCertificate, Pin, Presented, hex, parse_fingerprint};
 use super::servers::DEVICES;
 use super::state::{KNOWN_SERVERS, StateDir};
-use super::url::Url;
+use super::url::{Url, without_zone};
 use crate::sys::file;
 
 /// Time for TCP to connect.
@@ -274,7 +274,7 @@ fn connect_tls(
     let unavailable = |error: &dyn std::fmt::Display| {
         Failure::new(UNAVAILABLE, format!("cannot start TLS with {url}: {error}"))
     };
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| unavailable(&error))?;
+    let name = ServerName::try_from(without_zone(host).to_owned()).map_err(|error| unavailable(&error))?;
     let own = certificate.map(read_certificate).transpose()?;
     let config = pin.config(own).map_err(|error| match certificate {
         Some(files) => unusable_certificate(files, &error),

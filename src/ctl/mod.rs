@@ -12,6 +12,7 @@
 //! | `connection`, `http`, `link` | a socket; a call by POST, the upgrade; the WebSocket after it |
 //! | `client` | connections of a command to its server |
 //! | `difference` | lines that differ between two texts |
+//! | `discover` | servers on the network |
 //! | `login`, `services`, `show`, `service_log`, `server_log`, `board`, `configuration`, `watch`, `call` | the commands |
 
 mod arguments;
@@ -21,6 +22,8 @@ mod client;
 mod configuration;
 mod connection;
 mod difference;
+#[cfg(feature = "discover")]
+mod discover;
 mod env;
 mod failure;
 #[cfg(not(feature = "defmt"))]
@@ -69,6 +72,13 @@ use self::values::{failure_object, member};
 crate::limits::limits! {
     /// Format strings of a server's log.
     TEXTS_BYTES: usize = 256 * 1024, fixed "a bound of the client: those of a build have some 25 kB";
+    /// Time of servers to reply to `ctl discover`.
+    DISCOVER_TIME: Duration = Duration::from_secs(3), fixed "those that have replied are printed";
+    /// Pause before its question is repeated.
+    DISCOVER_REPEAT: Duration = Duration::from_secs(1), fixed "the next question";
+    /// Servers that `ctl discover` prints.
+    DISCOVERED: usize = 64, exceeded "the others are left out",
+        tests ["servers_up_to_the_limit_are_found_each_once"];
     /// Pause of `ctl logs` and `ctl server-log` with `--follow` between two calls.
     LOG_FOLLOW_STEP: Duration = Duration::from_millis(500), fixed "a pause of the client: one call follows";
 }
@@ -120,7 +130,8 @@ fn report(outcome: Result<u8, Failure>, is_json: bool, env: &mut Env<'_>) -> u8 
 fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8, Failure> {
     let Arguments { session, fingerprint, certificate, json, action, .. } = arguments;
     let mut words = arguments.servers.clone();
-    if let (Some(url), true) = (&env.url, words.is_empty()) {
+    let is_of_server = !matches!(action, Action::Discover);
+    if let (Some(url), true) = (&env.url, words.is_empty() && is_of_server) {
         words.extend(url.split(',').map(str::to_owned));
     }
     let servers = servers::find(&words, env, socket)?;
@@ -211,5 +222,12 @@ fn execute_action(invocation: &Invocation, env: &mut Env<'_>, action: &Action) -
         Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),
         Action::Call { path, parameters } => call::run(invocation, env, path, parameters),
         Action::CompleteCalls => call::complete(env),
+        #[cfg(feature = "discover")]
+        Action::Discover => discover::run(env, invocation.json),
+        #[cfg(not(feature = "discover"))]
+        Action::Discover => Err(Failure::new(
+            failure::UNAVAILABLE,
+            "the program of a board cannot discover; run that of a PC",
+        )),
     }
 }

@@ -58,7 +58,12 @@ impl Url {
         let (host, port) = match authority.strip_prefix('[') {
             Some(inner) => {
                 let (address, port) = inner.split_once(']').ok_or_else(wrong)?;
-                address.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
+                // An address of the link has the number or name of an interface.
+                let (numbers, zone) = address.split_once('%').unwrap_or((address, "1"));
+                numbers.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
+                if zone.is_empty() {
+                    return Err(wrong());
+                }
                 match port.strip_prefix(':') {
                     Some(port) => (address, Some(port)),
                     None if port.is_empty() => (address, None),
@@ -70,7 +75,7 @@ impl Url {
                 None => (authority, None),
             },
         };
-        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'%');
         if host.is_empty() || !host.bytes().all(is_allowed) {
             return Err(wrong());
         }
@@ -98,18 +103,26 @@ impl Url {
     /// `HOST:PORT`, as in a `Host` field and in the file of known servers.
     pub(super) fn authority(&self) -> String {
         match self {
-            Self::Network { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
-            Self::Network { host, port, .. } => format!("{host}:{port}"),
+            Self::Network { host, port, .. } => authority(without_zone(host), *port),
             Self::Local(_) => "localhost".to_owned(),
         }
     }
 }
 
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Address of the link without its interface, which means nothing to others (RFC 6874).
+pub(super) fn without_zone(host: &str) -> &str {
+    host.split('%').next().unwrap_or(host)
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Network { tls, prefix, .. } => {
-                write!(f, "{}://{}{prefix}", if *tls { "wss" } else { "ws" }, self.authority())
+            Self::Network { tls, host, port, prefix } => {
+                write!(f, "{}://{}{prefix}", if *tls { "wss" } else { "ws" }, authority(host, *port))
             }
             Self::Local(path) => write!(f, "unix:{}", path.display()),
         }
@@ -127,11 +140,13 @@ mod tests {
             ("WSS://Board.local:1/", "wss://board.local:1"),
             ("ws://localhost/fcws", "ws://localhost:80"),
             ("https://[fe80::1]", "wss://[fe80::1]:443"),
+            ("wss://[fe80::1%eth0]:1", "wss://[fe80::1%eth0]:1"),
             ("http://[::1]:65535", "ws://[::1]:65535"),
             ("unix:/run/a b", "unix:/run/a b"),
         ] {
             assert_eq!(Url::parse(text).map(|url| url.to_string()), Ok(written.to_owned()));
         }
+        assert_eq!(Url::parse("wss://[fe80::1%2]:1").unwrap().authority(), "[fe80::1]:1");
         assert_eq!(Url::default_with(Path::new("/nonexistent")).to_string(), "wss://127.0.0.1:6500");
         assert_eq!(Url::default_with(Path::new("/dev/null")).to_string(), "unix:/dev/null");
     }
@@ -153,6 +168,8 @@ mod tests {
             "wss://[::1",
             "wss://[::1]x",
             "wss://[x]",
+            "wss://[fe80::1%]",
+            "wss://[%1]",
             "wss://u@a",
             "wss://a b",
             "wss://a:1:2",

@@ -50,7 +50,12 @@ pub(super) fn failure_object(failure: &Failure) -> Result<String, Failure> {
 
 /// An object with one member.
 pub(super) fn member(key: &str, value: &str) -> Result<String, Failure> {
-    Ok(format!("{}:{value}", compose(|out| out.put_text(key))?))
+    Ok(quoted(key)? + ":" + value)
+}
+
+/// A string.
+pub(super) fn quoted(text: &str) -> Result<String, Failure> {
+    compose(|out| out.put_text(text))
 }
 
 /// A member as a terminal may show it, or `-` for none.

@@ -13,6 +13,7 @@ use friendlet::sys::multicast::{IpVersion, MulticastSocket};
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use serde_json::Value;
 
 use crate::support::directory::Directory;
 use crate::support::namespaces::{self, Namespaces};
@@ -154,6 +155,39 @@ fn server_is_found_on_its_network_until_it_ends() {
         assert!(listener.withdrawal(SOON).is_some());
         server.wait(SOON);
         assert_eq!(found(namespaces), []);
+    });
+}
+
+#[test]
+fn client_prints_the_servers_of_its_network_and_connects_to_them() {
+    namespaces::run(|namespaces| {
+        namespaces.plug_with(BOARD);
+        let discover = |arguments: &[&str]| {
+            run_command(namespaces.on_board(&program()).args(["ctl", "discover"]).args(arguments), "")
+        };
+        let run = discover(&[]);
+        assert!(run.code == Some(69) && run.stderr.contains("no server has replied within 3 s"), "{run:?}");
+        let server = serve(namespaces.on_server(&program()), "[::]:6500", "announce = true");
+        until_one(namespaces, "both IP versions", |server| server.addresses.len() == 2);
+        let run = discover(&[]);
+        let lines: Vec<Vec<_>> = run.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+        let (name, version) = (host(), env!("CARGO_PKG_VERSION"));
+        let expected = [&*name, "192.0.2.1", "wss://192.0.2.1:6500", version];
+        assert_eq!(lines, [["NAME", "ADDRESS", "URL", "VERSION"], expected]);
+
+        // Without IPv4, an address of the link is one for `ctl`, too.
+        let mut ip = namespaces.on_server("ip");
+        assert!(ip.args(["address", "delete", "192.0.2.1/24", "dev", "server0"]).status().unwrap().success());
+        until_one(namespaces, "its address of the link", |server| server.addresses.len() == 1);
+        let run = discover(&["--json"]);
+        let object: Value = serde_json::from_str(&run.stdout).unwrap();
+        let url = object["url"].as_str().unwrap();
+        assert!(url.starts_with("wss://[fe80:") && url.contains('%'), "{url}");
+        let mut list = namespaces.on_board(&program());
+        list.args(["ctl", "--url", url, "--session", crate::support::device::ADMIN, "list"]);
+        let list = run_command(list.env("HOME", server.directory().path()).env_remove("XDG_STATE_HOME"), "");
+        assert!(list.code == Some(0) && list.stdout.contains("allowed"), "{list:?}");
+        server.stop();
     });
 }
 

@@ -18,7 +18,7 @@ use crate::support::{Device, Server};
 
 /// Blocks that no test reads, by document and the beginning of their first line, and why.
 #[rustfmt::skip]
-const EXCEPTIONS: [(&str, &str, &str); 11] = [
+const EXCEPTIONS: [(&str, &str, &str); 12] = [
     ("docs/rest.md", "scrape_configs:", "of Prometheus, which no test installs; its parser reads the metrics"),
     ("docs/configuration.md", "f.toml:", "a finding of check, whose texts config::tests::mistakes holds"),
     ("docs/protocol.md", "<!--\"MSG\"--\"LENGTH\"", "the form of a message, with names in place of values"),
@@ -28,6 +28,7 @@ const EXCEPTIONS: [(&str, &str, &str); 11] = [
     ("docs/security.md", "openssl pkey", "for a panel; system::pairing computes the same"),
     ("docs/logs.md", "<27>1 ", "messages to a log server, whose form syslog::message holds"),
     ("docs/logs.md", "-- board", "a log with places, which cross/frames holds"),
+    ("docs/discovery.md", "NAME ", "output of `ctl discover`, which system::discovery holds"),
     ("docs/logs.md", "friendlet-log", "the head of a binary log, which cross/frames holds"),
     ("docs/logs.md", "info!(", "a line of a source, without what it names"),
 ];
