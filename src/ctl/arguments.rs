@@ -244,7 +244,10 @@ fn find_verb(word: &str) -> Option<Verb> {
 }
 
 pub(super) fn usage(text: impl std::fmt::Display) -> Failure {
-    Failure::new(USAGE, format!("{text}; see `friendlet ctl --help`"))
+    let text = text.to_string();
+    // A question is advice enough.
+    let advice = if text.ends_with('?') { "" } else { "; see `friendlet ctl --help`" };
+    Failure::new(USAGE, text + advice)
 }
 
 /// Parses a command line.

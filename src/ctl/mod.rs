@@ -135,15 +135,19 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
         words.extend(url.split(',').map(str::to_owned));
     }
     let servers = servers::find(&words, env, socket)?;
-    let invocation = |server: &Server| Invocation {
-        url: server.url.clone(),
-        session: session.clone(),
-        fingerprint: fingerprint.or(server.fingerprint),
-        certificate: certificate.clone(),
-        json: *json,
+    let execute = |server: &Server, env: &mut Env<'_>| {
+        let (url, of_file) = server.address.clone()?;
+        let invocation = Invocation {
+            url,
+            session: session.clone(),
+            fingerprint: fingerprint.or(of_file),
+            certificate: certificate.clone(),
+            json: *json,
+        };
+        execute(&invocation, env, action)
     };
     if let [server] = servers.as_slice() {
-        return execute(&invocation(server), env, action);
+        return execute(server, env);
     }
     let is_endless = match action {
         Action::Watch { .. } => true,
@@ -177,7 +181,7 @@ fn run_on(arguments: &Arguments, env: &mut Env<'_>, socket: &Path) -> Result<u8,
             terminal,
             measure: env.measure,
         };
-        let outcome = execute(&invocation(server), &mut env, action);
+        let outcome = execute(server, &mut env);
         worst = worst.max(report(outcome, *json, &mut env));
     }
     Ok(worst)

@@ -10,7 +10,7 @@ use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::link::Link;
 use super::output::{pad, sanitize, sanitize_lines, width};
 use super::services::{is_many, select, with_hint};
-use super::values::{member, string, text_of};
+use super::values::{failure_line, member, string, text_of};
 use crate::json::Raw;
 
 /// Some output of a service: the content of a reply to `services/NAME/log`.
@@ -31,28 +31,30 @@ pub(super) fn run(
     options: &LogOptions,
 ) -> Result<u8, Failure> {
     let mut link = connect(invocation, env)?;
-    let names = select(&mut link, operands, false)?;
-    let is_many = is_many(operands, &names);
-    let width = names.iter().map(|name| width(name)).max().unwrap_or(0);
+    let targets = select(&mut link, operands, false)?;
+    let is_many = is_many(operands, &targets);
+    let width = targets.iter().map(|target| width(&target.name)).max().unwrap_or(0);
     // Services with the position to continue from.
-    let mut open: Vec<_> = names.into_iter().map(|name| (name, None)).collect();
+    let mut open: Vec<_> = targets.into_iter().map(|target| (target, None)).collect();
     let mut worst = 0;
     while !open.is_empty() {
         let mut has_output = false;
-        for (name, since) in core::mem::take(&mut open) {
-            let printed =
-                Log { link: &mut link, invocation, env, options, is_many, width }.print(&name, since);
-            match printed {
+        for (target, since) in core::mem::take(&mut open) {
+            let mut log = Log { link: &mut link, invocation, env, options, is_many, width };
+            match target.service().and_then(|name| log.print(name, since)) {
                 Ok((next, has_more)) => {
                     has_output |= has_more;
-                    open.push((name, Some(next)));
+                    open.push((target, Some(next)));
                 }
                 Err(failure) if !is_many || failure.code == UNAVAILABLE || failure.text.is_empty() => {
                     return Err(failure);
                 }
                 Err(failure) => {
                     worst = worst.max(failure.code);
-                    env.note_failure(&failure);
+                    match invocation.json {
+                        true => env.print(&failure_line(&target.name, &failure)?)?,
+                        false => env.note_failure(&failure),
+                    }
                 }
             }
         }

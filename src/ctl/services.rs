@@ -58,7 +58,7 @@ pub(super) fn run(
     waits: bool,
 ) -> Result<u8, Failure> {
     let mut link = connect(invocation, env)?;
-    let names = select(&mut link, operands, FROM_THE_LAST.contains(&verb.call))?;
+    let targets = select(&mut link, operands, FROM_THE_LAST.contains(&verb.call))?;
     let path = format!("services/{}", verb.call);
     let command = |env: &mut Env<'_>, link: &mut Link, name: &str| {
         operate(invocation, env, link, &path, &[("serviceName", name)])
@@ -66,17 +66,17 @@ pub(super) fn run(
     };
     let done = |name: &str, state: &str| format!("{} {}: {state}\n", verb.word, sanitize(name));
     if !waits {
-        return each(invocation, env, operands, &names, &mut |env, name| {
+        return each(invocation, env, operands, &targets, &mut |env, name| {
             let content = command(env, &mut link, name)?;
             Ok(Reply { content, text: done(name, "ok"), code: 0 })
         });
     }
     let mut commanded = Vec::new();
-    for name in &names {
+    for name in targets.iter().filter_map(|target| target.service().ok()) {
         commanded.push(command(env, &mut link, name));
     }
     let mut commanded = commanded.into_iter();
-    each(invocation, env, operands, &names, &mut |_, name| {
+    each(invocation, env, operands, &targets, &mut |_, name| {
         commanded.next().transpose()?;
         let content = settled(&mut link, name, UP.contains(&verb.call))?;
         let state = Raw::parse(&content).map_or_else(String::new, |reply| shown_state(reply));
@@ -134,26 +134,27 @@ fn each(
     invocation: &Invocation,
     env: &mut Env<'_>,
     operands: &[String],
-    names: &[String],
+    targets: &[Target],
     act: &mut dyn FnMut(&mut Env<'_>, &str) -> Result<Reply, Failure>,
 ) -> Result<u8, Failure> {
-    let is_many = is_many(operands, names);
-    let mut act = |env: &mut Env<'_>, name: &str| {
-        act(env, name).map_err(|failure| {
-            let is_named = failure.text.contains(name) || (!is_many && failure.code != FAILED);
+    let is_many = is_many(operands, targets);
+    let mut act = |env: &mut Env<'_>, target: &Target| {
+        let name = &target.name;
+        target.service().and_then(|name| act(env, name)).map_err(|failure| {
+            let is_named = failure.text.contains(name.as_str()) || (!is_many && failure.code != FAILED);
             let text = if is_named { String::new() } else { sanitize(name) + ": " };
             let text = text + &failure.text;
             failure.with_text(text)
         })
     };
-    if let ([name], false) = (names, is_many) {
-        let Reply { content, text, code } = act(env, name)?;
+    if let ([target], false) = (targets, is_many) {
+        let Reply { content, text, code } = act(env, target)?;
         env.print(&if invocation.json { content + "\n" } else { text })?;
         return Ok(code);
     }
     let (mut worst, mut members, mut printed) = (0, Vec::new(), Ok(()));
-    for name in names {
-        let (code, content) = match act(env, name) {
+    for target in targets {
+        let (code, content) = match act(env, target) {
             Ok(Reply { content, text, code }) => {
                 if !invocation.json {
                     // A closed output keeps no service from being handled.
@@ -168,7 +169,7 @@ fn each(
                 (failure.code, failure_object(&failure)?)
             }
         };
-        members.push(member(name, &content)?);
+        members.push(member(&target.name, &content)?);
         worst = worst.max(code);
         if code == UNAVAILABLE {
             break;
@@ -181,36 +182,57 @@ fn each(
     Ok(worst)
 }
 
-/// Returns true for operands that may stand for several services.
-pub(super) fn is_many(operands: &[String], names: &[String]) -> bool {
-    names.len() != 1 || operands.iter().any(|operand| is_pattern(operand))
+/// A service that an operand stands for, or a pattern that matches none.
+pub(super) struct Target {
+    pub(super) name: String,
+    is_pattern: bool,
 }
 
-/// The services that the operands name, each once: names as they are, those of a pattern in the order of the list.
+impl Target {
+    /// Name of the service.
+    pub(super) fn service(&self) -> Result<&str, Failure> {
+        if self.is_pattern { Err(no_match(&self.name)) } else { Ok(&self.name) }
+    }
+}
+
+/// Failure of a pattern that matches no service.
+pub(super) fn no_match(pattern: &str) -> Failure {
+    let pattern = sanitize(pattern);
+    let text = format!("no service matches '{pattern}'; `friendlet ctl list` names the services");
+    Failure::new(UNKNOWN, text)
+}
+
+/// Returns true for operands that may stand for several services.
+pub(super) fn is_many(operands: &[String], targets: &[Target]) -> bool {
+    targets.len() != 1 || operands.iter().any(|operand| is_pattern(operand))
+}
+
+/// What the operands stand for, each once: names as they are, those of a pattern in the order of the list.
 pub(super) fn select(
     link: &mut Link,
     operands: &[String],
     is_from_the_last: bool,
-) -> Result<Vec<String>, Failure> {
-    let mut selected: Vec<String> = Vec::new();
+) -> Result<Vec<Target>, Failure> {
+    let mut selected: Vec<Target> = Vec::new();
     let names = if operands.iter().any(|operand| is_pattern(operand)) { names(link)? } else { Vec::new() };
     for operand in operands {
-        let mut found: Vec<String> = match is_pattern(operand) {
-            true => names.iter().filter(|name| pattern::is_match(operand, name)).cloned().collect(),
-            false => vec![operand.clone()],
+        let mut found: Vec<&String> = match is_pattern(operand) {
+            true => names.iter().filter(|name| pattern::is_match(operand, name)).collect(),
+            false => vec![operand],
         };
-        if found.is_empty() {
-            let text = format!(
-                "no service matches '{}'; `friendlet ctl list` names the services",
-                sanitize(operand)
-            );
-            return Err(Failure::new(UNKNOWN, text));
-        }
         if is_from_the_last {
             found.reverse();
         }
-        found.retain(|name| !selected.contains(name));
-        selected.append(&mut found);
+        // Without a match, the pattern stands for itself.
+        let is_pattern = found.is_empty();
+        if is_pattern {
+            found.push(operand);
+        }
+        for name in found {
+            if selected.iter().all(|target| target.name != *name) {
+                selected.push(Target { name: name.clone(), is_pattern });
+            }
+        }
     }
     Ok(selected)
 }
@@ -239,9 +261,11 @@ pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>, operands: &[Str
     let is_all = operands.is_empty();
     let all = [ALL.to_owned()];
     let operands = if is_all { &all[..] } else { operands };
-    let names = if is_all { names(&mut link)? } else { select(&mut link, operands, false)? };
+    let mut targets = select(&mut link, operands, false)?;
+    // Without an operand, a server without services is no failure.
+    targets.retain(|target| !is_all || target.service().is_ok());
     let mut rows = Vec::new();
-    let code = each(invocation, env, operands, &names, &mut |_, name| {
+    let code = each(invocation, env, operands, &targets, &mut |_, name| {
         let content = status_of(&mut link, name).map_err(|failure| with_hint(&mut link, name, failure))?;
         let state = Raw::parse(&content).map_or_else(String::new, |reply| shown(reply, "State"));
         let is_up = matches!(state.as_str(), "started" | "finished");

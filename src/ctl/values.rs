@@ -48,6 +48,11 @@ pub(super) fn failure_object(failure: &Failure) -> Result<String, Failure> {
     })
 }
 
+/// Line of the failure of one operand among several.
+pub(super) fn failure_line(operand: &str, failure: &Failure) -> Result<String, Failure> {
+    Ok(format!("{{{}}}\n", member(operand, &failure_object(failure)?)?))
+}
+
 /// An object with one member.
 pub(super) fn member(key: &str, value: &str) -> Result<String, Failure> {
     Ok(quoted(key)? + ":" + value)

@@ -7,13 +7,13 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::client::{Invocation, connect};
 use super::env::Env;
-use super::failure::{Failure, UNAVAILABLE, UNKNOWN};
+use super::failure::{Failure, UNAVAILABLE};
 use super::link::Link;
 use super::output::{Row, sanitize, table};
 use super::pattern;
 use super::reply::no_session;
-use super::services::{events, names, status_of};
-use super::values::{compose, string, text_of};
+use super::services::{events, names, no_match, status_of};
+use super::values::{compose, failure_line, string, text_of};
 use crate::json::Raw;
 use crate::wall_clock::{self, Utc};
 
@@ -67,10 +67,19 @@ impl Watch<'_> {
             let detail = detail(&text("Pid"), &text("Reason"));
             states.push(vec![name, sanitize(&text("State")), detail]);
         }
-        if states.is_empty() && !self.operands.is_empty() {
-            let operands = sanitize(&self.operands.join(" "));
-            let text = format!("no service matches '{operands}'; `friendlet ctl list` names the services");
-            return Err(Failure::new(UNKNOWN, text));
+        let is_known = |operand: &String| {
+            states.iter().any(|row: &Row| row.first().is_some_and(|name| pattern::is_match(operand, name)))
+        };
+        let unknown: Vec<&String> = self.operands.iter().filter(|operand| !is_known(operand)).collect();
+        if states.is_empty() && !unknown.is_empty() {
+            return Err(no_match(&self.operands.join(" ")));
+        }
+        // Later on, a reload may have removed it.
+        for operand in unknown.into_iter().filter(|_| self.states.is_empty()) {
+            match self.invocation.json {
+                true => env.print(&failure_line(operand, &no_match(operand))?)?,
+                false => env.note_failure(&no_match(operand)),
+            }
         }
         link.wait_bound()?;
         link.end_with_output();

@@ -103,6 +103,62 @@ fn pattern_without_a_service() {
     assert!(said.err.contains("no service matches 'x*'; `friendlet ctl list`"), "{}", said.err);
 }
 
+const NO_MATCH: &str = "no service matches 'x*'; `friendlet ctl list` names the services";
+
+#[test]
+fn pattern_without_a_match_keeps_no_other_service_from_being_handled() {
+    let err = format!("friendlet ctl: {NO_MATCH}\n");
+    let object = format!("{{\"error\":\"{NO_MATCH}\",\"exit\":4}}");
+    for word in ["start", "stop", "restart", "pause"] {
+        let script = || vec![list(), reply(word, "web", DONE)];
+        let said = calls(&format!("{word} x* web"), &Setting::default(), script());
+        let out = format!("{word} web: ok\n");
+        assert_eq!((said.code, &said.out, &said.err), (UNKNOWN, &out, &err), "{word}");
+        let said = calls(&format!("--json {word} x* web"), &Setting::default(), script());
+        let out = format!("{{\"x*\":{object},\"web\":{DONE}}}\n");
+        assert_eq!((said.code, said.out, said.err.as_str()), (UNKNOWN, out, ""), "{word}");
+    }
+    let up = "{ \"Status\": \"ok\", \"State\": \"started\"}";
+    let waits = vec![list(), reply("start", "web", DONE), reply("status", "web", up)];
+    let said = calls("start --wait x* web", &Setting::default(), waits);
+    assert_eq!((said.code, said.out.as_str(), &said.err), (UNKNOWN, "start web: started\n", &err));
+    let said = calls("status x* web", &Setting::default(), vec![list(), reply("status", "web", up)]);
+    assert!(said.code == UNKNOWN && said.out.contains("\nweb      started ") && said.err == err, "{said:?}");
+    let page = r#"{ "Status": "ok", "From": 0, "Next": 2, "Lost": 0, "Lines": ["a"]}"#;
+    let script = || vec![list(), reply("log", "web", page)];
+    let said = calls("logs x* web", &Setting::default(), script());
+    assert_eq!((said.code, said.out.as_str(), &said.err), (UNKNOWN, "web  a\n", &err));
+    let said = calls("--json logs x* web", &Setting::default(), script());
+    let out = format!("{{\"x*\":{object}}}\n{{\"web\":{page}}}\n");
+    assert_eq!((said.code, said.out, said.err.as_str()), (UNKNOWN, out, ""));
+}
+
+#[test]
+fn watch_says_which_operand_matches_no_service() {
+    let up = "{ \"State\": \"started\"}";
+    let said = |line| {
+        let directory = TestDirectory::new();
+        let (authority, thread) = server(1, move |_, stream| {
+            let mut socket = grant(stream);
+            respond(&mut socket, 1, LIST, THREE);
+            respond(&mut socket, 2, &of("status", "web"), up);
+            say(&mut socket, r#"{"type":"msg","data":{"type":"server-notice","data":"session timeout"}}"#);
+            finish(socket);
+        });
+        let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 {line}"));
+        thread.join().unwrap();
+        said
+    };
+    let plain = said("watch web x*");
+    assert!(plain.out.ends_with("Z  web  started\n"), "{plain:?}");
+    assert!(plain.err.starts_with(&format!("friendlet ctl: {NO_MATCH}\n")), "{plain:?}");
+    let json = said("--json watch web x*");
+    assert!(
+        json.out.starts_with(&format!("{{\"x*\":{{\"error\":\"{NO_MATCH}\",\"exit\":4}}}}\n")),
+        "{json:?}"
+    );
+}
+
 #[test]
 fn status_of_several_has_the_highest_exit_code() {
     let state = |state: &str| format!("{{ \"Status\": \"ok\", \"State\": \"{state}\"}}");
@@ -185,19 +241,20 @@ fn output_of_several_services_has_their_names() {
     assert_eq!((said.code, said.out.as_str()), (0, "web     a\nwebcam  b\n"), "{}", said.err);
     let said = calls("--json logs web*", &Setting::default(), script());
     assert_eq!(said.out, format!("{{\"web\":{}}}\n{{\"webcam\":{}}}\n", page("a"), page("b")));
-    let said = calls(
-        "logs bd web",
-        &Setting::default(),
-        vec![(log("bd"), UNKNOWN_SERVICE.to_owned()), list(), (log("web"), page("a"))],
-    );
+    let unknown = || vec![(log("bd"), UNKNOWN_SERVICE.to_owned()), list(), (log("web"), page("a"))];
+    let said = calls("logs bd web", &Setting::default(), unknown());
     assert_eq!((said.code, said.out.as_str()), (UNKNOWN, "web  a\n"));
     assert!(said.err.contains("did you mean 'db'?"), "{}", said.err);
+    let said = calls("--json logs bd web", &Setting::default(), unknown());
+    let error = r#"{"bd":{"error":"no service 'bd'; did you mean 'db'?","exit":4}}"#;
+    let expected = format!("{error}\n{{\"web\":{}}}\n", page("a"));
+    assert_eq!((said.code, said.out, said.err.as_str()), (UNKNOWN, expected, ""));
 }
 
 #[test]
 fn errors_are_objects_with_json() {
     let said = Setting::default().run(&TestDirectory::new(), "--json strat web");
-    let expected = "{\"error\":\"'strat' is not a command; did you mean 'start'?; see `friendlet ctl --help`\",\"exit\":64}\n";
+    let expected = "{\"error\":\"'strat' is not a command; did you mean 'start'?\",\"exit\":64}\n";
     assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (USAGE, expected, ""));
     let said = Setting { is_closed: true, ..Setting::default() }.run(&TestDirectory::new(), "--json strat");
     assert!(said.code == USAGE && said.err.contains("'strat' is not"), "{said:?}");

@@ -75,6 +75,7 @@ fn names_that_are_none() {
         ("--on hall,,hall list", "an address of --url, --on or FRIENDLET_URL is empty"),
         ("--on hal list", "devices names no server 'hal'; did you mean 'hall'?"),
         ("--on garden list", "an address is like wss://garden:6500"),
+        ("--on z* list", "devices names no server 'z*'; an address is like wss://HOST:6500"),
         ("--url garden list", "an address is like wss://garden:6500"),
         ("--on bad list", "'ftp://x' is not the address of a server"),
         ("--on worse list", "devices: '12' of worse is not a SHA-256 fingerprint"),
@@ -84,6 +85,46 @@ fn names_that_are_none() {
     ] {
         let said = ctl(&directory, line);
         assert!(said.code == USAGE && said.err.contains(part), "{line}: {said:?}");
+    }
+}
+
+#[test]
+fn wrong_name_of_a_server_keeps_no_other_from_being_handled() {
+    let directory = TestDirectory::new();
+    let (hall, of_hall) = lists(2);
+    log_in(&directory, &hall);
+    write_devices(&directory, &format!("hall ws://{hall}\nbad ftp://x\n"));
+    let said = ctl(&directory, "--on gaden,hal,bad,hall list");
+    assert_eq!((said.code, said.out.lines().count()), (USAGE, 3), "{said:?}");
+    let lines: Vec<&str> = said.err.lines().collect();
+    let file = directory.path().join("config/devices").display().to_string();
+    for (line, expected) in lines.iter().zip([
+        format!("gaden  friendlet ctl: {file} names no server 'gaden'; "),
+        format!("hal    friendlet ctl: {file} names no server 'hal'; did you mean 'hall'?"),
+        "bad    friendlet ctl: 'ftp://x' is not the address of a server; ".to_owned(),
+    ]) {
+        assert!(line.starts_with(&expected), "{line}");
+    }
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    let said = ctl(&directory, "--json --on hal,hall list");
+    let (error, list) = said.out.split_once('\n').unwrap();
+    assert!(error.starts_with("{\"hal\":{\"error\":") && error.ends_with("\"exit\":64}}"), "{error}");
+    assert_eq!((said.code, list, said.err.as_str()), (USAGE, &*format!("{{\"hall\":{LIST_CONTENT}}}\n"), ""));
+    of_hall.join().unwrap();
+}
+
+#[test]
+fn comment_after_an_address_and_spaces_between_names_are_no_part_of_them() {
+    let directory = TestDirectory::new();
+    let hex = "0a".repeat(32);
+    let lines = ["wss://a # hall", "wss://a\t#", "unix:/run/a#b # path", &*format!("wss://a {hex} # {hex}")];
+    for (number, line) in lines.iter().enumerate() {
+        write_devices(&directory, &format!("hall {line}\nkitchen\tws://b\t# x\n"));
+        // The one command that connects to none of them.
+        let setting = Setting { url: Some(" hall, kitchen ".to_owned()), ..Setting::default() };
+        let said = setting.run(&directory, "complete-calls");
+        assert!(said.code == 0 && said.out.contains("hall     services/list\n"), "{number}: {said:?}");
+        assert!(said.out.contains("kitchen  services/list\n"), "{number}: {said:?}");
     }
 }
 
