@@ -1,7 +1,9 @@
 //! The board and its users: `board`, `reload`, `upgrade`, `mark-good`, `reboot`, `poweroff`, `factory-reset`, `passwd`.
 
+use std::time::Instant;
+
 use super::arguments::BoardEnd;
-use super::client::{Invocation, connect, connect_stream, post, session};
+use super::client::{Invocation, RETURN_TIMEOUT, call_again, connect, connect_stream, post, session};
 use super::env::Env;
 use super::failure::{FAILED, Failure, USAGE};
 use super::output::{Row, columns, sanitize};
@@ -94,15 +96,28 @@ pub(super) fn print_difference(env: &mut Env<'_>, reply: Raw<'_>) -> Result<(), 
     env.print(if text.is_empty() { "no service changes\n" } else { &text })
 }
 
-/// Lets the program at the path of the server take over.
+/// Lets the program at the path of the server take over, and waits until it answers.
 pub(super) fn upgrade(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
-    let content = call(invocation, env, "board/upgrade")?;
-    done(invocation, env, content, "upgrade: ok, the server is back in a moment")
+    let mut link = connect(invocation, env)?;
+    link.call("board/upgrade", &[])?;
+    // The earlier server accepts no connection any more once it has closed this one.
+    link.wait_closed(RETURN_TIMEOUT);
+    drop(link);
+    let until = Instant::now() + RETURN_TIMEOUT;
+    let (_, content) = call_again(invocation, env, until, "board/status", &[]).map_err(|failure| {
+        let text =
+            format!("upgrade: the new program took over, and its server does not answer: {}", failure.text);
+        failure.with_text(text)
+    })?;
+    let shown = |key| Raw::parse(&content).map_or_else(String::new, |reply| shown(reply, key));
+    let text =
+        format!("upgrade: ok, the server is back: version {}, build {}", shown("Version"), shown("Build"));
+    done(invocation, env, content, &text)
 }
 
 /// Marks the running slot good.
 pub(super) fn mark_good(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
-    let content = call(invocation, env, "board/markgood")?;
+    let content = connect(invocation, env)?.call("board/markgood", &[])?;
     done(invocation, env, content, "mark-good: ok")
 }
 
@@ -121,12 +136,6 @@ pub(super) fn end(invocation: &Invocation, env: &mut Env<'_>, end: BoardEnd) -> 
     let path = format!("board/{}", end.name());
     let content = post(invocation, env, &path, &parameters)?;
     done(invocation, env, content, &format!("{}: ok", end.name()))
-}
-
-/// Makes a call without parameters.
-fn call(invocation: &Invocation, env: &mut Env<'_>, path: &str) -> Result<String, Failure> {
-    let session = session(invocation, env)?;
-    post(invocation, env, path, &[("sessionid", &session)])
 }
 
 /// Prints the content of its answer, or what it has done.

@@ -61,9 +61,73 @@ pub(super) fn connect(invocation: &Invocation, env: &mut Env<'_>) -> Result<Link
 }
 
 /// Longest time in which a server comes back whose connection was lost.
-const RETURN_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const RETURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two attempts to reach it.
 const RETURN_STEP: Duration = Duration::from_millis(500);
+/// First pause of a command without an end; it doubles with every failed attempt.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// Longest one.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Pauses between attempts to connect again, without an end.
+pub(super) struct Pauses(Duration);
+
+impl Pauses {
+    pub(super) fn new() -> Self {
+        Self(PAUSE_MIN)
+    }
+
+    /// Pauses, unless the reader of the results has gone.
+    pub(super) fn pause(&mut self, env: &Env<'_>) -> Result<(), Failure> {
+        env.pause(jittered(self.0))?;
+        self.0 = (self.0 * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+}
+
+/// Connects again to a server whose connection was lost, however long that takes.
+pub(super) fn reconnect(invocation: &Invocation, env: &mut Env<'_>, lost: &Failure) -> Result<Link, Failure> {
+    env.note(format_args!("-- {}; connecting again --", lost.text));
+    let mut pauses = Pauses::new();
+    loop {
+        pauses.pause(env)?;
+        match connect(invocation, env) {
+            Err(failure) if failure.code == UNAVAILABLE => {}
+            other => return other,
+        }
+    }
+}
+
+/// A random time from half of the pause to all of it, which spreads the clients of a restarted server.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without random bytes the pause is the shortest one.
+    let _ = getrandom(&mut byte, GetRandomFlags::empty());
+    pause / 2 + pause / 2 * u32::from(byte[0]) / 256
+}
+
+/// Makes a call to a server that may not be there for a moment, each time over a new connection, until it answers or the
+/// time is over.
+pub(super) fn call_again(
+    invocation: &Invocation,
+    env: &mut Env<'_>,
+    until: Instant,
+    path: &str,
+    parameters: &[(&str, &str)],
+) -> Result<(Link, String), Failure> {
+    loop {
+        let answer = connect(invocation, env).and_then(|mut link| {
+            let content = link.call(path, parameters)?;
+            Ok((link, content))
+        });
+        match answer {
+            Err(failure) if failure.code == UNAVAILABLE && Instant::now() + RETURN_STEP < until => {
+                sleep(RETURN_STEP);
+            }
+            other => return other,
+        }
+    }
+}
 
 /// Makes a call as an operation: if the connection is lost before the answer, another one, which replaces it, asks what
 /// became of it.
@@ -80,31 +144,26 @@ pub(super) fn operate(
     let id = format!("ctl-{:016x}", u64::from_ne_bytes(number));
     let operation = ("operation", id.as_str());
     let result = link.call(path, &[parameters, &[operation]].concat());
-    let mut lost = match result {
+    let lost = match result {
         Err(failure) if failure.code == UNAVAILABLE => failure,
         other => return other,
     };
     env.note(format_args!("{path}: {}; asking what became of it", lost.text));
-    let deadline = Instant::now() + RETURN_TIMEOUT;
-    while Instant::now() < deadline {
-        sleep(RETURN_STEP);
-        let result = connect(invocation, env).and_then(|new| {
+    sleep(RETURN_STEP);
+    match call_again(invocation, env, Instant::now() + RETURN_TIMEOUT, "operations/wait", &[operation]) {
+        Ok((new, content)) => {
             *link = new;
-            link.call("operations/wait", &[operation])
-        });
-        match result {
-            Err(failure) if failure.code == UNAVAILABLE => lost = failure,
-            Err(failure) if failure.number == ENOENT && failure.text.starts_with("wait: ") => {
-                let text = format!(
-                    "{path}: the server does not know of this call: it never got it, or it was restarted since; \
-                     see `friendlet ctl status`"
-                );
-                return Err(Failure::new(UNAVAILABLE, text));
-            }
-            other => return other,
+            Ok(content)
         }
+        Err(failure) if failure.number == ENOENT && failure.text.starts_with("wait: ") => {
+            let text = format!(
+                "{path}: the server does not know of this call: it never got it, or it was restarted since; \
+                 see `friendlet ctl status`"
+            );
+            Err(Failure::new(UNAVAILABLE, text))
+        }
+        Err(failure) => Err(failure),
     }
-    Err(lost)
 }
 
 /// Makes one call by POST and returns the content of its reply.
@@ -116,4 +175,17 @@ pub(super) fn post(
 ) -> Result<String, Failure> {
     let mut stream = connect_stream(invocation, env)?;
     http::post(&mut stream, &invocation.url, path, parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_stay_within_half_and_whole() {
+        for _ in 0..100 {
+            let pause = jittered(PAUSE_MAX);
+            assert!(pause >= PAUSE_MAX / 2 && pause < PAUSE_MAX, "{pause:?}");
+        }
+    }
 }

@@ -4,15 +4,14 @@ use std::fs;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::arguments::ConfigurationAction;
 use super::board::print_difference;
-use super::client::{Invocation, connect, session};
+use super::client::{Invocation, call_again, connect, session};
 use super::difference::difference;
 use super::env::Env;
-use super::failure::{FAILED, Failure, UNAVAILABLE, USAGE};
+use super::failure::{FAILED, Failure, IO, USAGE};
 use super::http::encode;
 use super::link::Link;
 use super::output::{sanitize, sanitize_lines};
@@ -31,8 +30,6 @@ const CONFIGURATION: &str = "board/configuration";
 const PART_BYTES: usize = 8 * 1024;
 /// Longest file that is read, and a byte more; a server accepts less.
 const FILE_BYTES: u64 = 1_000_001;
-/// Pause between two attempts to confirm.
-const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(
     invocation: &Invocation,
@@ -151,10 +148,7 @@ fn continues(draft: &Path, env: &mut Env<'_>) -> Result<bool, Failure> {
         Ok("no" | "n") => {
             let old = draft.with_extension("toml.old");
             fs::rename(draft, &old).map_err(|error| {
-                Failure::new(
-                    FAILED,
-                    format!("cannot rename {}: {error}; nothing was changed", draft.display()),
-                )
+                Failure::new(IO, format!("cannot rename {}: {error}; nothing was changed", draft.display()))
             })?;
             env.note(format_args!("the draft is {}", old.display()));
             Ok(false)
@@ -178,7 +172,7 @@ fn read_file(path: &str) -> Result<String, Failure> {
         (_, Err(_)) => "it is not UTF-8".to_owned(),
         (_, Ok(text)) => return Ok(text),
     };
-    Err(Failure::new(FAILED, format!("cannot read {path}: {why}")))
+    Err(Failure::new(IO, format!("cannot read {path}: {why}")))
 }
 
 /// Prints what another file changes, puts it in force, and confirms it over a new connection.
@@ -316,15 +310,7 @@ fn confirm(
     // An answer that was lost is given once more.
     let operation = format!("confirm-{change}");
     let parameters = [("change", change), ("operation", &operation)];
-    loop {
-        let confirmed = connect(invocation, env).and_then(|mut link| link.call("board/confirm", &parameters));
-        match confirmed {
-            Err(failure) if failure.code == UNAVAILABLE && Instant::now() + PAUSE < until => {
-                thread::sleep(PAUSE);
-            }
-            other => return other,
-        }
-    }
+    call_again(invocation, env, until, "board/confirm", &parameters).map(|(_, answer)| answer)
 }
 
 fn print_confirmed(invocation: &Invocation, env: &mut Env<'_>, answer: &str) -> Result<u8, Failure> {

@@ -92,6 +92,12 @@ impl Link {
         }
     }
 
+    /// Waits until the server closes the connection, or for `timeout`.
+    pub(super) fn wait_closed(&mut self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        while self.read(Some(deadline)).is_ok() {}
+    }
+
     fn keep(&mut self, text: String) {
         if self.unread.len() == UNREAD_MESSAGES {
             self.unread.pop_front();

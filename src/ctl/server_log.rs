@@ -1,5 +1,6 @@
 //! `server-log`: the server's own log.
 
+use core::cmp::Ordering;
 #[cfg(not(feature = "defmt"))]
 use std::fs;
 use std::fs::File;
@@ -15,9 +16,9 @@ use super::LOG_FOLLOW_STEP;
 #[cfg(not(feature = "defmt"))]
 use super::TEXTS_BYTES;
 use super::arguments::LogOptions;
-use super::client::{Invocation, connect};
+use super::client::{Invocation, connect, reconnect};
 use super::env::Env;
-use super::failure::{FAILED, Failure};
+use super::failure::{FAILED, Failure, IO, UNAVAILABLE};
 #[cfg(not(feature = "defmt"))]
 use super::frames::{FrameReader, Texts};
 use super::link::Link;
@@ -26,7 +27,7 @@ use super::values::text_of;
 use crate::call::LogSource;
 use crate::json::Raw;
 use crate::log::errno::EBUSY;
-use crate::log::{self, ClockSample, LOG_FILE_BYTES_MAX, LOG_FILES_MAX};
+use crate::log::{self, ClockSample, LOG_FILE_BYTES_MAX, LOG_FILES_MAX, Reason};
 
 /// Attempts to have a file read while the server reads one for another client.
 const BUSY_TRIES: u32 = 30;
@@ -59,10 +60,13 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, options: &LogOptio
         None | Some("-") => None,
         Some(path) => {
             let created = File::create(path);
-            Some(created.map_err(|error| Failure::new(FAILED, format!("cannot create {path}: {error}")))?)
+            Some(created.map_err(|error| {
+                Failure::new(IO, format!("cannot create {path}: {}", Reason::from(&error)))
+            })?)
         }
     };
     let mut reader = Reader {
+        invocation,
         link,
         file,
         is_json: invocation.json,
@@ -78,6 +82,7 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, options: &LogOptio
 
 /// Reader of pages, and their destination.
 struct Reader<'o> {
+    invocation: &'o Invocation,
     link: Link,
     file: Option<File>,
     is_json: bool,
@@ -121,15 +126,32 @@ impl Reader<'_> {
             parameters.extend(position.as_deref().map(|position| ("since", position)));
             let level = options.level.as_deref().filter(|_| since.is_none());
             parameters.extend(level.map(|level| ("level", level)));
-            let page = self.request(&parameters, env)?;
+            let page = match self.request(&parameters, env) {
+                // The records of another server need a head of their own.
+                Err(failure) if failure.code == UNAVAILABLE && since.is_some() && options.raw.is_none() => {
+                    self.link = reconnect(self.invocation, env, &failure)?;
+                    #[cfg(not(feature = "defmt"))]
+                    {
+                        self.frames = None;
+                    }
+                    continue;
+                }
+                page => page?,
+            };
             if self.is_json {
                 return Ok(0);
             }
             if let Some(level) = level {
                 env.note(format_args!("level {level} was requested, {} is in effect", sanitize(&page.level)));
             }
-            if since.is_some_and(|since| since < page.from) {
-                env.note("-- records were lost here: overwritten before they were read --");
+            match since.map(|since| since.cmp(&page.from)) {
+                Some(Ordering::Less) => {
+                    env.note("-- records were lost here: overwritten before they were read --")
+                }
+                Some(Ordering::Greater) => {
+                    env.note("-- another server runs: records that the earlier one had not sent are lost --");
+                }
+                _ => {}
             }
             self.put(&page, since.is_none(), env)?;
             since = Some(page.next);
@@ -261,7 +283,7 @@ impl Reader<'_> {
         match (&mut self.file, self.options.raw.as_deref()) {
             (Some(file), Some(path)) => file
                 .write_all(&bytes)
-                .map_err(|error| Failure::new(FAILED, format!("cannot write {path}: {error}"))),
+                .map_err(|error| Failure::new(IO, format!("cannot write {path}: {}", Reason::from(&error)))),
             _ => env.write(&bytes),
         }
     }

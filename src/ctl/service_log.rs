@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::LOG_FOLLOW_STEP;
 use super::arguments::LogOptions;
-use super::client::{Invocation, connect};
+use super::client::{Invocation, connect, reconnect};
 use super::env::{Env, Framed};
 use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::link::Link;
@@ -16,6 +16,8 @@ use crate::json::Raw;
 /// Some output of a service: the content of a reply to `services/NAME/log`.
 #[derive(Debug, Eq, PartialEq)]
 struct Page {
+    /// Position of the first line.
+    from: u64,
     /// Position to continue from.
     next: u64,
     /// Bytes before the first line that were overwritten before they were read.
@@ -45,6 +47,10 @@ pub(super) fn run(
                 Ok((next, has_more)) => {
                     has_output |= has_more;
                     open.push((target, Some(next)));
+                }
+                Err(failure) if options.follow && failure.code == UNAVAILABLE && since.is_some() => {
+                    link = reconnect(invocation, env, &failure)?;
+                    open.push((target, since));
                 }
                 Err(failure) if !is_many || failure.code == UNAVAILABLE || failure.text.is_empty() => {
                     return Err(failure);
@@ -89,6 +95,10 @@ impl Log<'_, '_> {
         let page = read(&content).ok_or_else(|| {
             Failure::new(FAILED, format!("cannot read the log of {shown}: the server's reply is malformed"))
         })?;
+        if since.is_some_and(|since| page.from < since) {
+            let what = "another server runs: what the earlier one had not sent is lost";
+            self.env.note(format_args!("-- {shown}: {what} --"));
+        }
         let has_output = page.lost > 0 || !page.lines.is_empty();
         let (text, begin, end) = if !self.invocation.json {
             let mut begin = String::new();
@@ -143,6 +153,7 @@ fn read(content: &str) -> Option<Page> {
     let reply = Raw::parse(content)?;
     let number = |key| text_of(reply, key)?.parse().ok();
     Some(Page {
+        from: number("From")?,
         next: number("Next")?,
         lost: number("Lost")?,
         lines: reply.get("Lines")?.elements().map(string).collect::<Option<_>>()?,
@@ -165,7 +176,9 @@ mod tests {
 
     #[test]
     fn malformed_page() {
-        for content in ["", "{}", r#"{"Next":1,"Lost":0}"#, r#"{"Next":1,"Lost":0,"Lines":[1]}"#] {
+        for content in
+            ["", "{}", r#"{"From":1,"Next":1,"Lost":0}"#, r#"{"From":1,"Next":1,"Lost":0,"Lines":[1]}"#]
+        {
             assert_eq!(read(content), None, "{content}");
         }
     }

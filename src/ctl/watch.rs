@@ -1,11 +1,6 @@
 //! `watch`: changes of state as the server pushes them, across lost connections.
 
-use std::thread;
-use std::time::Duration;
-
-use ring::rand::{SecureRandom, SystemRandom};
-
-use super::client::{Invocation, connect};
+use super::client::{Invocation, Pauses, connect};
 use super::env::Env;
 use super::failure::{Failure, UNAVAILABLE};
 use super::link::Link;
@@ -16,11 +11,6 @@ use super::services::{events, names, no_match, status_of};
 use super::values::{compose, failure_line, string, text_of};
 use crate::json::Raw;
 use crate::wall_clock::{self, Utc};
-
-/// First pause before connecting again; it doubles with every failed attempt.
-const PAUSE_MIN: Duration = Duration::from_millis(500);
-/// Longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Heads of the table on a terminal.
 const HEAD: [&str; 3] = ["SERVICE", "STATE", "DETAIL"];
@@ -168,10 +158,9 @@ impl Watch<'_> {
 
     /// Connects again and prints the changes in between.
     fn reconnect(&mut self, env: &mut Env<'_>) -> Result<Link, Failure> {
-        let mut pause = PAUSE_MIN;
+        let mut pauses = Pauses::new();
         loop {
-            thread::sleep(jittered(pause));
-            pause = (pause * 2).min(PAUSE_MAX);
+            pauses.pause(env)?;
             let attempt = connect(self.invocation, env).and_then(|mut link| {
                 self.subscribe(&mut link, env)?;
                 Ok(link)
@@ -209,14 +198,6 @@ fn detail(pid: &str, reason: &str) -> String {
 fn format_line(name: &str, state: &str, detail: &str) -> String {
     let line = format!("{}  {name}  {state}  {detail}", Utc(wall_clock::now()));
     line.trim_end().to_owned() + "\n"
-}
-
-/// A random time from half of the pause to all of it, which spreads the clients of a restarted server.
-fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0];
-    // Without random bytes the pause is the shortest one.
-    let _ = SystemRandom::new().fill(&mut byte);
-    pause / 2 + pause / 2 * u32::from(byte[0]) / 256
 }
 
 struct Change {
@@ -348,14 +329,6 @@ mod tests {
             ["", "hello", "{\"type\":\"msg\"}", "{\"data\":{\"type\":\"service-change\",\"data\":{}}}"]
         {
             assert!(matches!(read_push(text), Push::Other), "{text}");
-        }
-    }
-
-    #[test]
-    fn pauses_stay_within_half_and_whole() {
-        for _ in 0..100 {
-            let pause = jittered(PAUSE_MAX);
-            assert!(pause >= PAUSE_MAX / 2 && pause < PAUSE_MAX, "{pause:?}");
         }
     }
 }

@@ -46,7 +46,7 @@ fn ctl_shows_changes_and_confirms() {
     let wrong = ctl(&server, &["set", "-"], &format!("{}\nx = 1", shown.stdout));
     assert!(wrong.code == Some(1) && wrong.stderr.contains("friendlet.toml:"), "{wrong:?}");
     let missing = ctl(&server, &["set", "/nonexistent"], "");
-    assert!(missing.code == Some(1) && missing.stderr.contains("cannot read /nonexistent"), "{missing:?}");
+    assert!(missing.code == Some(74) && missing.stderr.contains("cannot read /nonexistent"), "{missing:?}");
     let replies = ctl(&server, &["set", "-", "--json"], &changed).stdout;
     let replies: Vec<&str> = replies.lines().collect();
     assert!(replies[0].contains("\"Change\"") && replies[1..] == [OK], "{replies:?}");

@@ -201,7 +201,14 @@ fn ctl_upgrades_and_says_why_not() {
     put(&program, &good);
     server.replace(|| {
         let done = upgrade();
-        assert!(done.code == Some(0) && done.stdout.contains("upgrade: ok"), "{done:?}");
+        let back = format!("upgrade: ok, the server is back: version {}, build ", env!("CARGO_PKG_VERSION"));
+        assert!(done.code == Some(0) && done.stdout.starts_with(&back), "{done:?}");
+        // A script has its next command behind `&&`.
+        let next = run(&["ctl", "--url", &url, "status", "a"], "");
+        assert!(next.code == Some(0), "{next:?}");
+        let again = run(&["ctl", "--url", &url, "--json", "upgrade"], "");
+        assert!(again.code == Some(0) && again.stdout.lines().count() == 1, "{again:?}");
+        assert!(again.stdout.contains(r#""Version": ""#), "{again:?}");
     });
     assert_eq!((status(&server, "a").pid, status(&server, "a").restarts), (pid, 0));
     assert!(server.log().contains("upgrade by "), "{}", server.log());

@@ -95,3 +95,50 @@ fn board_without_a_program_for_poweroff() {
     assert!(said.code == FAILED && said.err.contains("[board] poweroff"), "{said:?}");
     thread.join().unwrap();
 }
+
+/// Answers these calls over a WebSocket, each with its content.
+fn answer_calls(stream: TcpStream, calls: &[(&str, &str)]) -> WebSocket<TcpStream> {
+    let mut socket = grant(stream);
+    for (number, (call, content)) in (1..).zip(calls) {
+        let request = text(&mut socket);
+        assert!(request.contains(&format!("\"path\":\"system.library/{call}\"")), "{request}");
+        say(&mut socket, &response(number, content));
+    }
+    socket
+}
+
+#[test]
+fn upgrade_ends_once_the_later_server_answers() {
+    const STATUS: &str = "{ \"Status\": \"ok\", \"Version\": \"0.2.0\", \"Build\": \"0a\"}";
+    for (option, out) in
+        [("", "upgrade: ok, the server is back: version 0.2.0, build 0a"), ("--json ", STATUS)]
+    {
+        let (authority, thread) = server(4, |number, mut stream| match number {
+            0 => {
+                let mut socket = answer_calls(stream, &[("board/upgrade", "{ \"Status\": \"ok\"}")]);
+                let frame = CloseFrame { code: CloseCode::Restart, reason: "upgraded".into() };
+                socket.close(Some(frame)).unwrap();
+                finish(socket);
+            }
+            1 => drop(stream),
+            2 => {
+                read_request(&mut stream);
+                answer(&mut stream, "503 Service Unavailable", "not yet\n");
+            }
+            _ => finish(answer_calls(stream, &[("board/status", STATUS)])),
+        });
+        let said = ctl_typing(&format!("{option}--url ws://{authority} upgrade"), false, &[]);
+        assert_eq!((said.code, said.out, said.err.as_str()), (0, format!("{out}\n"), ""));
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn upgrade_that_is_refused_waits_for_nothing() {
+    let refusal = r#""fail<!--separate-->{ \"response\": \"Function upgrade returned: 22\", \"code\":\"18\", \"reason\": \"of another machine\" }""#;
+    let (authority, thread) =
+        server(1, move |_, stream| finish(answer_calls(stream, &[("board/upgrade", refusal)])));
+    let said = ctl_typing(&format!("--url ws://{authority} upgrade"), false, &[]);
+    assert_eq!((said.code, said.err.as_str()), (FAILED, "friendlet ctl: of another machine\n"));
+    thread.join().unwrap();
+}

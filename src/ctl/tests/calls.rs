@@ -22,20 +22,90 @@ fn output_is_followed_from_where_it_ended() {
     let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
         let mut socket = grant(stream);
-        let page = |next: u32, lost: u32, lines: &str| {
-            format!(r#"{{ "Status": "ok", "From": 0, "Next": {next}, "Lost": {lost}, "Lines": [{lines}]}}"#)
-        };
-        let since =
-            |since: u32| format!("log\",\"data\":{{\"serviceName\":\"hello\",\"since\":\"{since}\"}}");
-        respond(&mut socket, 1, "log\",\"data\":{\"serviceName\":\"hello\"}", &page(2, 0, "\"a\""));
-        respond(&mut socket, 2, &since(2), &page(2, 0, ""));
-        respond(&mut socket, 3, &since(2), &page(9, 5, "\"b\""));
-        socket.close(None).unwrap();
+        respond(&mut socket, 1, "log\",\"data\":{\"serviceName\":\"hello\"}", &page(0, 2, 0, "\"a\""));
+        respond(&mut socket, 2, &since(2), &page(2, 2, 0, ""));
+        respond(&mut socket, 3, &since(2), &page(7, 9, 5, "\"b\""));
+        respond(&mut socket, 4, &since(9), GONE);
         finish(socket);
     });
     let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 logs hello --follow"));
     assert_eq!(said.out, "a\n-- 5 bytes lost --\nb\n");
-    assert_eq!(said.code, UNAVAILABLE, "{}", said.err);
+    assert_eq!(said.code, FAILED, "{}", said.err);
+    thread.join().unwrap();
+}
+
+/// Content of a reply to `services/log`.
+fn page(from: u32, next: u32, lost: u32, lines: &str) -> String {
+    format!(r#"{{ "Status": "ok", "From": {from}, "Next": {next}, "Lost": {lost}, "Lines": [{lines}]}}"#)
+}
+
+fn since(since: u32) -> String {
+    format!("log\",\"data\":{{\"serviceName\":\"hello\",\"since\":\"{since}\"}}")
+}
+
+/// Ends a client that follows.
+const GONE: &str = r#""fail<!--separate-->{ \"response\": \"gone\", \"code\":\"18\" }""#;
+
+#[test]
+fn output_is_followed_across_a_lost_connection_and_another_server() {
+    let directory = TestDirectory::new();
+    let (authority, thread) = server(4, |number, stream| {
+        if number == 1 {
+            // The first attempt after the loss is in vain.
+            return drop(stream);
+        }
+        let mut socket = grant(stream);
+        match number {
+            0 => {
+                let first = "log\",\"data\":{\"serviceName\":\"hello\"}";
+                respond(&mut socket, 1, first, &page(0, 2, 0, "\"a\""));
+            }
+            2 => respond(&mut socket, 1, &since(2), &page(2, 4, 0, "\"b\"")),
+            _ => {
+                respond(&mut socket, 1, &since(4), &page(0, 2, 0, "\"c\""));
+                respond(&mut socket, 2, &since(2), GONE);
+                return finish(socket);
+            }
+        }
+        let frame = CloseFrame { code: CloseCode::Restart, reason: "".into() };
+        socket.close(Some(frame)).unwrap();
+        finish(socket);
+    });
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 logs hello -f"));
+    assert_eq!((said.code, said.out.as_str()), (FAILED, "a\nb\nc\n"), "{said:?}");
+    let lost = "-- the server closed the connection: 1012 ; connecting again --\n";
+    let anew = "-- hello: another server runs: what the earlier one had not sent is lost --\n";
+    let end = "friendlet ctl: gone (code 18)\n";
+    assert_eq!(said.err, [lost, lost, anew, end].concat());
+    thread.join().unwrap();
+}
+
+#[test]
+fn server_log_is_followed_across_a_lost_connection() {
+    let directory = TestDirectory::new();
+    let (authority, thread) = server(2, |number, stream| {
+        let mut socket = grant(stream);
+        let records = |from: u32, next: u32, text: &str| {
+            let records = BASE64.encode(text);
+            format!(
+                "{{ \"Form\": \"text\", \"Build\": \"\", \"Board\": \"b\", \"Level\": \"info\", \"Wall\": 1, \"Mono\": 1, \
+                 \"From\": {from}, \"Next\": {next}, \"Records\": \"{records}\"}}"
+            )
+        };
+        let request = text(&mut socket);
+        if number == 0 {
+            say(&mut socket, &response(1, &records(0, 4, "one\n")));
+            return drop(socket);
+        }
+        assert!(request.contains("\"since\":\"4\""), "{request}");
+        say(&mut socket, &response(1, &records(0, 2, "two\n")));
+        text(&mut socket);
+        say(&mut socket, &response(2, GONE));
+        finish(socket);
+    });
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 server-log -f"));
+    assert_eq!((said.code, said.out.as_str()), (FAILED, "one\ntwo\n"), "{said:?}");
+    assert!(said.err.contains("; connecting again --\n-- another server runs: records that"), "{said:?}");
     thread.join().unwrap();
 }
 
