@@ -78,8 +78,14 @@ fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader closed its end.
-        Err(_) => exit::IO.into(),
+        Err(error) => {
+            // A reader that has closed its end has enough.
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                let reason = log::Reason::from(&error);
+                log::print(format_args!("friendlet: cannot write to standard output: {reason}\n"));
+            }
+            exit::IO.into()
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use crate::service::{
     Variables, is_service_name,
 };
 
+/// Word of the client for every service.
+const EVERY_SERVICE: &str = "all";
+
 /// Services of a file.
 pub(super) struct Services<'t> {
     pub(super) table: ServiceTable,
@@ -104,8 +107,12 @@ fn add<'t>(
     let after = after.into_iter().map(|name| ("after", name));
     let after = after.chain(requires.into_iter().map(|name| ("requires", name))).collect();
     services.entries.push(ServiceEntry { name: name.clone(), after });
-    if !is_service_name(name.0) {
+    if !is_service_name(name.0) || name.0.len() > limits::SERVICE_NAME_BYTES {
         diagnostics.doubt_names();
+    }
+    if name.0 == EVERY_SERVICE {
+        let message = format_args!("name: '{EVERY_SERVICE}' stands for every service in `friendlet ctl`");
+        diagnostics.warning(&name.1, message, "choose another name");
     }
     if let Some(line) = first_line {
         diagnostics.error(&name.1, format_args!("duplicate service '{}', first in {line}", name.0));
@@ -115,7 +122,10 @@ fn add<'t>(
     }
     services.unique += 1;
     if services.unique > limits::SERVICES {
-        diagnostics.error(section.span(), TableError::Full);
+        // The first of them is enough.
+        if services.unique == limits::SERVICES + 1 {
+            diagnostics.error(section.span(), TableError::Full);
+        }
     } else if let Some(spec) = spec
         && let Err(error) = services.table.push(spec)
     {

@@ -39,14 +39,6 @@ pub(super) fn parse_toml<'t>(text: &'t str, start: usize, diagnostics: &mut Diag
         diagnostics.syntax_error(start, "the text is UTF-16", "save it as UTF-8");
         return DeTable::new();
     }
-    if text.trim().is_empty() {
-        // As one that a power cut has emptied.
-        diagnostics.warning(
-            &(start..start),
-            "it sets nothing",
-            "`serve --fall-back` uses the last good copy instead",
-        );
-    }
     let (values, errors) = DeTable::parse_recoverable(text);
     let values = values.into_inner();
     // Of several `[service]`, all but one are duplicates.

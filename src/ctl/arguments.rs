@@ -365,9 +365,13 @@ fn parse_action(words: &[&str], given: &Given) -> Result<Action, Failure> {
         ["passwd"] => Action::Passwd { user: None },
         ["passwd", user] => Action::Passwd { user: Some(own(user)) },
         ["call", path, words @ ..] => {
-            let mut parameters = Vec::new();
+            let mut parameters: Vec<(String, String)> = Vec::new();
             for word in words {
-                parameters.push(parse_parameter(word)?);
+                let (key, value) = parse_parameter(word)?;
+                if parameters.iter().any(|(other, _)| *other == key) {
+                    return Err(usage(format!("'{key}' is given twice")));
+                }
+                parameters.push((key, value));
             }
             Action::Call { path: own(path), parameters }
         }

@@ -8,9 +8,11 @@ use super::env::Env;
 use super::failure::{FAILED, Failure, USAGE};
 use super::output::{Row, columns, sanitize};
 use super::password::hashed;
+use super::reply::with_user;
 use super::show::put_checks;
 use super::values::{shown, shown_duration, string, text_of};
 use crate::json::Raw;
+use crate::log::Reason;
 use crate::session::check_new_password;
 
 /// Prompt before a factory reset.
@@ -125,8 +127,9 @@ pub(super) fn mark_good(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8
 pub(super) fn end(invocation: &Invocation, env: &mut Env<'_>, end: BoardEnd) -> Result<u8, Failure> {
     let session = session(invocation, env)?;
     let confirmation = match end {
-        BoardEnd::FactoryReset => (env.ask)(CONFIRM, false)
-            .map_err(|error| Failure::new(FAILED, format!("cannot read the name: {error}")))?,
+        BoardEnd::FactoryReset => (env.ask)(CONFIRM, false).map_err(|error| {
+            Failure::new(FAILED, format!("cannot read the name: {}", Reason::from(&error)))
+        })?,
         BoardEnd::Reboot | BoardEnd::PowerOff => String::new(),
     };
     let mut parameters = vec![("sessionid", session.as_str())];
@@ -147,7 +150,9 @@ fn done(invocation: &Invocation, env: &mut Env<'_>, content: String, text: &str)
 /// Ends the blocks of a user, or of all, after wrong passwords.
 pub(super) fn unlock(invocation: &Invocation, env: &mut Env<'_>, user: Option<&str>) -> Result<u8, Failure> {
     let parameters: Vec<_> = user.iter().map(|user| ("username", *user)).collect();
-    let content = connect(invocation, env)?.call("user/unlock", &parameters)?;
+    let content = connect(invocation, env)?
+        .call("user/unlock", &parameters)
+        .map_err(|failure| with_user(user.unwrap_or_default(), failure))?;
     let text =
         if invocation.json { content } else { format!("unlock {}: ok", sanitize(user.unwrap_or("all"))) };
     env.print(&format!("{text}\n"))?;
@@ -167,8 +172,9 @@ pub(super) fn passwd(invocation: &Invocation, env: &mut Env<'_>, user: Option<&s
     // The certificate is verified before anybody types a secret.
     drop(connect_stream(invocation, env)?);
     let mut read_password = |prompt: &str| {
-        (env.ask)(prompt, true)
-            .map_err(|error| Failure::new(FAILED, format!("cannot read the password: {error}")))
+        (env.ask)(prompt, true).map_err(|error| {
+            Failure::new(FAILED, format!("cannot read the password: {}", Reason::from(&error)))
+        })
     };
     let old = match user {
         None => Some(hashed(&read_password("old password: ")?)),
@@ -204,7 +210,7 @@ fn explain_password(user: Option<&str>, failure: Failure) -> Failure {
             failure.with_text(text)
         }
         None if failure.text == "wrong user or password" => failure.with_text("the old password is wrong"),
-        _ => failure,
+        _ => with_user(user.unwrap_or_default(), failure),
     }
 }
 
@@ -237,6 +243,6 @@ mod tests {
         let failure = explain_password(None, refusal("Account blocked until: 0", 6));
         assert_eq!(failure.text, "the old password is wrong");
         let failure = explain_password(Some("anna"), refusal("User not found", 13));
-        assert_eq!(failure.text, "User not found (code 13)");
+        assert_eq!(failure.text, "no user 'anna'");
     }
 }

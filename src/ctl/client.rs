@@ -1,6 +1,5 @@
 //! Connections of a command to its server.
 
-use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use super::pin::Fingerprint;
 use super::reply::no_session;
 use super::state::SESSIONS;
 use super::url::Url;
+use crate::log::Reason;
 use crate::log::errno::ENOENT;
 
 /// Server of a command, and what the command line has about all servers.
@@ -140,7 +140,7 @@ pub(super) fn operate(
 ) -> Result<String, Failure> {
     let mut number = [0; 8];
     getrandom(&mut number, GetRandomFlags::empty())
-        .map_err(|errno| Failure::new(FAILED, format!("no random numbers: {}", io::Error::from(errno))))?;
+        .map_err(|errno| Failure::new(FAILED, format!("no random numbers: {}", Reason::from(errno))))?;
     let id = format!("ctl-{:016x}", u64::from_ne_bytes(number));
     let operation = ("operation", id.as_str());
     let result = link.call(path, &[parameters, &[operation]].concat());

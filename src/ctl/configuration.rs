@@ -20,6 +20,7 @@ use super::state::{KNOWN_SERVERS, SESSIONS};
 use super::url::Url;
 use super::values::text_of;
 use crate::json::Raw;
+use crate::log::Reason;
 use crate::service::Exit;
 use crate::sys::fork::{SignalFd, unblock_signals};
 use crate::sys::program::{Command, Surroundings, wait};
@@ -148,7 +149,14 @@ fn continues(draft: &Path, env: &mut Env<'_>) -> Result<bool, Failure> {
         Ok("no" | "n") => {
             let old = draft.with_extension("toml.old");
             fs::rename(draft, &old).map_err(|error| {
-                Failure::new(IO, format!("cannot rename {}: {error}; nothing was changed", draft.display()))
+                Failure::new(
+                    IO,
+                    format!(
+                        "cannot rename {}: {}; nothing was changed",
+                        draft.display(),
+                        Reason::from(&error)
+                    ),
+                )
             })?;
             env.note(format_args!("the draft is {}", old.display()));
             Ok(false)
@@ -167,7 +175,7 @@ fn read_file(path: &str) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let read = file.and_then(|file| file.take(FILE_BYTES).read_to_end(&mut bytes));
     let why = match (read, String::from_utf8(bytes)) {
-        (Err(error), _) => error.to_string(),
+        (Err(error), _) => Reason::from(&error).to_string(),
         (Ok(length), _) if length as u64 == FILE_BYTES => "it is longer than 1 MB".to_owned(),
         (_, Err(_)) => "it is not UTF-8".to_owned(),
         (_, Ok(text)) => return Ok(text),

@@ -22,6 +22,7 @@ use super::pin::{Fingerprint, OwnCertificate, Pin, Presented, hex, parse_fingerp
 use super::servers::DEVICES;
 use super::state::{KNOWN_SERVERS, StateDir};
 use super::url::{Url, without_zone};
+use crate::log::Reason;
 use crate::sys::file;
 
 /// Time for TCP to connect.
@@ -215,19 +216,20 @@ fn connect_local(url: &Url, path: &Path) -> Result<Stream, Failure> {
                     .to_owned(),
             ),
             Errno::AGAIN => (UNAVAILABLE, "the server did not answer in time".to_owned()),
-            other => (UNAVAILABLE, io::Error::from(other).to_string()),
+            other => (UNAVAILABLE, Reason::from(other).to_string()),
         };
         Failure::new(code, format!("cannot connect to {url}: {why}"))
     })
 }
 
 fn connect_tcp(url: &Url, tls: bool, host: &str, port: u16) -> Result<Socket, Failure> {
-    let unavailable = |why: &dyn std::fmt::Display| {
+    let because = |why: &dyn std::fmt::Display| {
         Failure::new(
             UNAVAILABLE,
             format!("cannot connect to {url}: {why}; check that the server runs and that --url is right"),
         )
     };
+    let unavailable = |error: &io::Error| because(&Reason::from(error));
     let addresses: Vec<SocketAddr> =
         (host, port).to_socket_addrs().map_err(|error| unavailable(&error))?.collect();
     if !tls && !addresses.iter().all(|address| address.ip().is_loopback()) {
@@ -254,7 +256,7 @@ fn connect_tcp(url: &Url, tls: bool, host: &str, port: u16) -> Result<Socket, Fa
     }
     Err(match last {
         Some(error) => unavailable(&error),
-        None => unavailable(&"its name has no address"),
+        None => because(&"its name has no address"),
     })
 }
 
@@ -337,10 +339,12 @@ fn known_key(url: &Url, state: &StateDir) -> Result<Option<Fingerprint>, Failure
 /// Asks a person whether a public key is that of the server.
 fn trust(url: &Url, new: &str, env: &mut Env<'_>) -> Result<(), Failure> {
     let answer = (env.ask)(&format!("{new}Are these the fingerprints of the server? [yes or no] "), false);
-    match answer.as_deref() {
-        Ok("yes" | "y") => Ok(()),
-        _ => Err(Failure::new(UNTRUSTED, format!("{url} is not trusted: nothing was sent"))),
-    }
+    let why = match answer.as_deref() {
+        Ok("yes" | "y") => return Ok(()),
+        Ok(_) => String::new(),
+        Err(error) => format!(", because nobody was asked: {error}"),
+    };
+    Err(Failure::new(UNTRUSTED, format!("{url} is not trusted{why}: nothing was sent")))
 }
 
 /// Reads the certificate of this client, and its key.
@@ -428,7 +432,7 @@ pub(super) fn explain(error: &io::Error) -> String {
             "the server did not answer in time".to_owned()
         }
         (None, io::ErrorKind::UnexpectedEof) => "the server closed the connection".to_owned(),
-        _ => sanitize(&error.to_string()),
+        _ => sanitize(&Reason::from(error).to_string()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::failure::{Failure, IO};
 use super::output::{Terminal, reader_has_gone};
 use super::state::StateDir;
+use crate::log::Reason;
 
 /// Reads a line of standard input after a prompt; without echo if the second argument is true.
 pub(super) type Ask<'e> = dyn FnMut(&str, bool) -> io::Result<String> + 'e;
@@ -48,7 +49,7 @@ impl Env<'_> {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::no_reader(),
-            _ => Failure::new(IO, format!("cannot write to standard output: {error}")),
+            _ => Failure::new(IO, format!("cannot write to standard output: {}", Reason::from(&error))),
         })
     }
 

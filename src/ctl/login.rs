@@ -8,6 +8,7 @@ use super::password::hashed;
 use super::state::SESSIONS;
 use super::values::{string, text_of};
 use crate::json::Raw;
+use crate::log::Reason;
 
 /// Longest session id that is accepted; Friend Core stores ids in 256 bytes.
 const SESSION_BYTES: usize = 255;
@@ -19,7 +20,9 @@ pub(super) fn login(invocation: &Invocation, env: &mut Env<'_>, user: &str) -> R
     // The certificate is verified before anybody types a secret.
     drop(connect_stream(invocation, env)?);
     let password = (env.ask)(&format!("password of {} at {}: ", sanitize(user), invocation.url), true)
-        .map_err(|error| Failure::new(FAILED, format!("cannot read the password: {error}")))?;
+        .map_err(|error| {
+            Failure::new(FAILED, format!("cannot read the password: {}", Reason::from(&error)))
+        })?;
     let password = hashed(&password);
     let device = device_id();
     let parameters = [("username", user), ("password", &password), ("deviceid", &device)];

@@ -20,14 +20,14 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// The terminal, if there is one; without colour if `NO_COLOR` is set or `TERM` is `dumb`.
+    /// The terminal, if there is one; without colour if `NO_COLOR` is set or `TERM` is empty or `dumb`.
     pub(super) fn of_output() -> Option<Self> {
         let output = io::stdout();
         let size = output.is_terminal().then(|| tcgetwinsize(&output).ok())?;
         let size = size.filter(|size| size.ws_col > 0).map(|size| (size.ws_col.into(), size.ws_row.into()));
         let (width, height) = size.unwrap_or((80, 24));
         let is_set = std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         Some(Self { width, height, has_colour: !is_set && !is_dumb })
     }
 
@@ -69,16 +69,52 @@ const YELLOW: &str = "\x1b[33m";
 /// Cells of a line.
 pub(super) type Row = Vec<String>;
 
-/// Aligned columns with a head. A last column with nothing in it is left out, and a line is cut at the width of the
-/// terminal.
+/// Aligned columns with a head. A last column with nothing in it is left out. In a terminal, the widest columns are
+/// narrowed until the lines fit, and a line that does not fit yet is cut.
 pub(super) fn table(head: &[&str], mut rows: Vec<Row>, terminal: Option<Terminal>) -> String {
     let is_empty = rows.iter().all(|row| row.last().is_none_or(String::is_empty));
     rows.insert(0, head.iter().map(|cell| (*cell).to_owned()).collect());
     if is_empty {
         rows.iter_mut().for_each(|row| drop(row.pop()));
     }
-    let text = columns(&rows);
-    terminal.map_or_else(|| text.clone(), |terminal| fit(&text, terminal))
+    let Some(terminal) = terminal else { return columns(&rows) };
+    narrow(&mut rows, terminal.width);
+    fit(&columns(&rows), terminal)
+}
+
+/// Least width of a column that is narrowed: that of the longest state.
+const NARROWEST: usize = 8;
+
+/// Cuts cells until the lines fit: those of the widest column, of several the last one.
+fn narrow(rows: &mut [Row], width: usize) {
+    let mut widths = widths(rows);
+    while widths.iter().map(|width| width + 2).sum::<usize>() > width + 2 {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > NARROWEST => *widest -= 1,
+            _ => break,
+        }
+    }
+    for row in rows {
+        for (cell, width) in row.iter_mut().zip(&widths) {
+            let whole = core::mem::take(cell);
+            push_cut(cell, &whole, *width);
+        }
+    }
+}
+
+/// Appends a text, cut with `…` at its end if it has more columns than these.
+fn push_cut(to: &mut String, text: &str, columns: usize) {
+    let fits = width(text) <= columns;
+    let mut room = columns.saturating_sub(1);
+    for c in text.chars() {
+        let columns = columns_of(c);
+        if !fits && columns > room {
+            to.push('…');
+            break;
+        }
+        room = room.saturating_sub(columns);
+        to.push(c);
+    }
 }
 
 fn fit(text: &str, terminal: Terminal) -> String {
@@ -86,17 +122,7 @@ fn fit(text: &str, terminal: Terminal) -> String {
     let mut fitted = String::new();
     for line in text.lines() {
         let begin = fitted.len();
-        let fits = width(line) <= terminal.width;
-        let mut room = terminal.width.saturating_sub(1);
-        for c in line.chars() {
-            let columns = columns_of(c);
-            if !fits && columns > room {
-                fitted.push('…');
-                break;
-            }
-            room = room.saturating_sub(columns);
-            fitted.push(c);
-        }
+        push_cut(&mut fitted, line, terminal.width);
         paint(&mut fitted, begin, state);
         fitted.push('\n');
     }
@@ -123,15 +149,7 @@ fn paint(text: &mut String, begin: usize, column: Option<usize>) {
 
 /// Rows in aligned columns, with two spaces between them and none at the end of a line.
 pub(super) fn columns(rows: &[Row]) -> String {
-    let mut widths: Vec<usize> = Vec::new();
-    for (column, cell) in rows.iter().flat_map(|row| row.iter().enumerate()) {
-        if column == widths.len() {
-            widths.push(0);
-        }
-        if let Some(width) = widths.get_mut(column) {
-            *width = self::width(cell).max(*width);
-        }
-    }
+    let widths = widths(rows);
     let mut text = String::new();
     for row in rows {
         for (cell, width) in row.iter().zip(&widths) {
@@ -141,6 +159,20 @@ pub(super) fn columns(rows: &[Row]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Width of each column.
+fn widths(rows: &[Row]) -> Vec<usize> {
+    let mut widths: Vec<usize> = Vec::new();
+    for (column, cell) in rows.iter().flat_map(|row| row.iter().enumerate()) {
+        if column == widths.len() {
+            widths.push(0);
+        }
+        if let Some(width) = widths.get_mut(column) {
+            *width = self::width(cell).max(*width);
+        }
+    }
+    widths
 }
 
 /// Appends a cell of a column and the space after it.
@@ -244,14 +276,42 @@ mod tests {
         };
         let mut terminal = Terminal { width: 25, height: 9, has_colour: false };
         let head = ["NAME", "STATE", "TEXT"];
-        let expected =
-            "NAME  STATE           TE…\né     failed: exit 1  x\nb     started         lo…\nc     other\n";
+        let expected = "NAME  STATE      TEXT\né     failed: …  x\nb     started    long te…\nc     other\n";
         assert_eq!(table(&head, rows(), Some(terminal)), expected);
         terminal.has_colour = true;
         let coloured =
             expected.replace("failed", "\x1b[31mfailed\x1b[0m").replace("started", "\x1b[32mstarted\x1b[0m");
         assert_eq!(table(&head, rows(), Some(terminal)), coloured);
         assert_eq!(table(&head, rows(), Some(terminal.narrower(30))), "…\n…\n…\n…\n");
+    }
+
+    #[test]
+    fn long_cell_leaves_room_for_the_other_columns() {
+        let name = "a-service-with-a-name-of-33-bytes";
+        let rows = || {
+            let row =
+                |name: &str, state: &str, text: &str| [name, state, "1234", text].map(str::to_owned).into();
+            vec![row(name, "stopping", "Web page of the hall"), row("web", "failed: exit 1", "")]
+        };
+        let head = ["SERVICE", "STATE", "PID", "DESCRIPTION"];
+        for (width, expected) in [
+            (
+                70,
+                "SERVICE                     STATE           PID   DESCRIPTION\n\
+                 a-service-with-a-name-of-…  stopping        1234  Web page of the hall\n\
+                 web                         failed: exit 1  1234\n",
+            ),
+            (
+                40,
+                "SERVICE     STATE       PID   DESCRIPTI…\n\
+                 a-service…  stopping    1234  Web page …\n\
+                 web         failed: e…  1234\n",
+            ),
+            (20, "SERVICE   STATE    …\na-servi…  stopping …\nweb       failed:… …\n"),
+        ] {
+            let terminal = Terminal { width, height: 9, has_colour: false };
+            assert_eq!(table(&head, rows(), Some(terminal)), expected, "{width}");
+        }
     }
 
     #[test]

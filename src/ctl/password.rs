@@ -1,6 +1,6 @@
 //! Passwords: prompt, and the form in which they are sent.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use ring::digest;
 
@@ -23,9 +23,13 @@ pub(super) fn read_answer(prompt: &str, is_secret: bool) -> io::Result<String> {
     if !terminal::is_terminal() {
         return read_line(&mut terminal::read_input);
     }
+    let mut err = io::stderr();
+    // A secret may be typed for a program behind a pipe; a question that nobody sees would wait for ever.
+    if !is_secret && !err.is_terminal() {
+        return Err(io::Error::other("standard error is not the terminal"));
+    }
     // The echo ends before anybody types.
     let hidden = is_secret.then(HiddenInput::new).transpose()?;
-    let mut err = io::stderr();
     write!(err, "{prompt}")?;
     err.flush()?;
     match hidden {

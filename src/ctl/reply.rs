@@ -69,7 +69,8 @@ const WORDS: [(&str, i32, &str); 9] = [
     ("pause", ESRCH, "it does not run"),
 ];
 /// Words for the other numbers that say more than the system's own.
-const WORDS_OF_ANY: [(i32, &str); 6] = [
+const WORDS_OF_ANY: [(i32, &str); 7] = [
+    (EINVAL, "a parameter is not valid"),
     (ESRCH, "it does not run, or was stopped meanwhile"),
     (EAGAIN, "an earlier command has not ended; try again"),
     (EBUSY, "another one is under way; try again"),
@@ -100,15 +101,31 @@ fn failure(code: &str, text: &str) -> Failure {
     }
     match code {
         "3" | "10" | "11" | "40" => no_session(&text),
-        "4" | "71" => Failure::new(NO_RIGHT, format!("permission denied: {text}; ask an administrator")),
+        "4" => Failure::new(
+            NO_RIGHT,
+            "permission denied: this user has no right to that, or none to that service; ask an administrator",
+        ),
+        "71" => Failure::new(NO_RIGHT, format!("permission denied: {text}; ask an administrator")),
         "6" => Failure::new(NO_RIGHT, blocked(&text)),
         "55" => Failure::new(NO_RIGHT, "wrong user or password"),
         "1" => Failure::new(UNKNOWN, "the server does not know this call"),
+        "13" => Failure::new(FAILED, NO_USER),
         "17" => Failure::new(FAILED, "the server has no room for one more call of this kind; try again"),
         "20" => Failure::new(UNKNOWN, "no such service; `friendlet ctl list` names the services"),
         "" => Failure::new(FAILED, text),
         _ => Failure::new(FAILED, format!("{text} (code {})", sanitize(code))),
     }
+}
+
+/// Message about a user that does not exist.
+const NO_USER: &str = "no such user";
+
+/// Names the user of a call who does not exist.
+pub(super) fn with_user(user: &str, failure: Failure) -> Failure {
+    if failure.text != NO_USER {
+        return failure;
+    }
+    failure.with_text(format!("no user '{}'", sanitize(user)))
 }
 
 /// Begin of the message without a session.
@@ -159,7 +176,8 @@ mod tests {
         let code = |n| format!("fail<!--separate-->{{ \"response\": \"why\", \"code\":\"{n}\" }}");
         for (n, exit, part) in [
             (3, NO_RIGHT, "login"),
-            (4, NO_RIGHT, "administrator"),
+            (4, NO_RIGHT, "no right to that, or none to that service; ask an administrator"),
+            (13, FAILED, "no such user"),
             (11, NO_RIGHT, "login"),
             (1, UNKNOWN, "does not know this call"),
             (17, FAILED, "no room"),
@@ -196,6 +214,7 @@ mod tests {
             ("pause", 3, "it does not run"),
             ("start", 3, "start: it does not run, or was stopped meanwhile"),
             ("restart", 11, "restart: an earlier command has not ended; try again"),
+            ("log", 22, "log: a parameter is not valid"),
             ("reload", 16, "reload: another one is under way; try again"),
             ("install", 28, "install: No space left on device (errno 28)"),
             ("install", 122, "install: too many writes to the disk in a short time; try again later"),

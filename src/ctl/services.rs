@@ -207,7 +207,7 @@ pub(super) fn is_many(operands: &[String], targets: &[Target]) -> bool {
     targets.len() != 1 || operands.iter().any(|operand| is_pattern(operand))
 }
 
-/// What the operands stand for, each once: names as they are, those of a pattern in the order of the list.
+/// Services that the operands stand for, each once: names as they are, those of a pattern in the order of the list.
 pub(super) fn select(
     link: &mut Link,
     operands: &[String],
@@ -262,7 +262,7 @@ pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>, operands: &[Str
     let all = [ALL.to_owned()];
     let operands = if is_all { &all[..] } else { operands };
     let mut targets = select(&mut link, operands, false)?;
-    // Without an operand, a server without services is no failure.
+    // Without an operand, a server without services is as good as any.
     targets.retain(|target| !is_all || target.service().is_ok());
     let mut rows = Vec::new();
     let code = each(invocation, env, operands, &targets, &mut |_, name| {

@@ -5,6 +5,7 @@ use super::env::Env;
 use super::failure::{FAILED, Failure};
 use super::login::device_id;
 use super::output::{Row, sanitize, table};
+use super::reply::with_user;
 use super::values::{shown, shown_duration, text_of};
 use crate::json::Raw;
 
@@ -46,7 +47,8 @@ pub(super) fn pair(
             let form =
                 [("sessionid", session.as_str()), ("username", user), ("key", only.unwrap_or_default())];
             // Without `--only`, the call has no key: an empty one is a mistake.
-            post(invocation, env, "board/pair", &form[..2 + usize::from(only.is_some())])?
+            post(invocation, env, "board/pair", &form[..2 + usize::from(only.is_some())])
+                .map_err(|failure| with_user(user, failure))?
         }
         None => post(invocation, env, "user/pair", &[("deviceid", &device_id())])?,
     };

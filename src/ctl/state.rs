@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::failure::{FAILED, Failure, IO};
-use crate::log::is_harmful;
+use crate::log::{Reason, is_harmful};
 
 /// Fingerprints of public keys by `HOST:PORT`; of certificates, in lines of earlier versions.
 pub(super) const KNOWN_SERVERS: &str = "known_servers";
@@ -125,7 +125,7 @@ fn read(path: &Path) -> io::Result<Vec<(String, String)>> {
 }
 
 fn failure(verb: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::new(IO, format!("cannot {verb} {}: {error}", path.display()))
+    Failure::new(IO, format!("cannot {verb} {}: {}", path.display(), Reason::from(error)))
 }
 
 #[cfg(test)]

@@ -325,7 +325,7 @@ fn verbs() {
         "\"fail<!--separate-->{ \\\"response\\\": \\\"Cannot execute function. Admin rights required\\\", \\\"code\\\":\\\"4\\\" }\"",
     );
     assert_eq!(said.code, NO_RIGHT);
-    assert!(said.err.contains("Admin rights required"), "{}", said.err);
+    assert!(said.err.contains("none to that service"), "{}", said.err);
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
 };
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, CWD, OFlags, RenameFlags, access, renameat_with};
+use rustix::fs::{Access, CWD, FsWord, OFlags, RenameFlags, access, renameat_with, statfs};
 use rustix::io::Errno;
 
 use crate::config::position;
@@ -157,11 +157,19 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, FileError> {
     })
 }
 
-/// Reads a file of at most `limit` bytes.
+/// Reads a file of at most `limit` bytes, or what a shell has put in its place. A pipe with a name is an error: it would
+/// have its reader wait for a writer.
 pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let is_pipe = fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    if is_pipe && statfs(path).is_ok_and(|system| system.f_type != PIPES) {
+        return Err(FileError { path: path.to_owned(), reason: FileReason::NotRegular });
+    }
     let file = File::open(path).map_err(|error| FileError::io(path, error))?;
     read_up_to(file, path, limit)
 }
+
+/// File system of the pipes without a name (`PIPEFS_MAGIC` of Linux).
+const PIPES: FsWord = 0x5049_5045;
 
 /// Reads a regular file of at most `limit` bytes. Anything else is an error: a pipe would have its reader wait.
 pub fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {

@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::support::device::{ADMIN, service, sha256_hex, shell, token};
 use crate::support::directory::Directory;
-use crate::support::server::{Run, behind, run, run_command};
+use crate::support::server::{Run, behind, friendlet, run, run_command};
 use crate::support::{Device, Server};
 
 /// An address of documentation (RFC 5737), which no machine has.
@@ -443,6 +444,49 @@ fn token_that_has_expired_is_a_warning() {
     );
 }
 
+#[test]
+fn pipe_with_a_name_is_an_error_of_both_and_that_of_a_shell_is_read() {
+    let directory = Directory::new();
+    let pipe = directory.file("friendlet.toml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for run in refused(&pipe, 78) {
+        assert_eq!(run.stderr, format!("friendlet: {pipe}: not a regular file\n"));
+    }
+    let run = run(&["check", "/dev/stdin"], "[[service]]\nname = \"a\"\ncommand = [\"/bin/true\"]\n");
+    assert!(run.code == Some(0) && run.stdout.starts_with("/dev/stdin: ok\n"), "{run:?}");
+}
+
+#[test]
+fn output_that_cannot_be_written_has_words() {
+    let directory = Directory::new();
+    let file = directory.write("friendlet.toml", "[[service]]\nname = \"a\"\ncommand = [\"x\"]\n");
+    for arguments in
+        [&["--help"][..], &["--version"], &["limits"], &["check", &file], &["check", "--json", &file]]
+    {
+        let mut command = friendlet();
+        command.args(arguments).stdout(fs::File::create("/dev/full").unwrap()).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let words = "friendlet: cannot write to standard output: No space left on device (errno 28)\n";
+        assert!(output.status.code() == Some(74) && said.ends_with(words), "{arguments:?}: {said}");
+    }
+}
+
+/// It showed the value, which the program leaves out.
+#[test]
+fn output_in_the_document_is_that_of_the_program() {
+    let document = include_str!("../../docs/configuration.md");
+    let (_, rest) = document.split_once("```text\nf.toml:").unwrap();
+    let expected = format!("f.toml:{}", rest.split("```").next().unwrap());
+    let directory = Directory::new();
+    let file = directory.write("f.toml", format!("{}autostrat = true\n", "\n".repeat(19) + "[[service]]\n"));
+    let run = run(&["check", &file], "");
+    let of_line: Vec<&str> =
+        run.stderr.split_inclusive('\n').skip_while(|line| !line.contains(":21:")).collect();
+    let found = of_line.iter().take(3).copied().collect::<String>().replace(&file, "f.toml");
+    assert_eq!(found, expected, "{run:?}");
+}
+
 /// It was `ok`, and `serve --fall-back` refused the file.
 #[test]
 fn empty_file_is_a_warning() {
@@ -453,6 +497,8 @@ fn empty_file_is_a_warning() {
         let warning = format!(
             "{file}: warning: the file is empty, so each key has its default; --fall-back and a reload refuse it"
         );
-        assert!(check.stdout.lines().any(|line| line == warning), "{check:?}");
+        let warnings: Vec<&str> = check.stdout.lines().filter(|line| line.contains("warning")).collect();
+        assert!(warnings.contains(&warning.as_str()), "{check:?}");
+        assert!(!warnings.iter().any(|line| line.contains(":1:1:")), "twice: {check:?}");
     }
 }

@@ -158,7 +158,7 @@ fn terminal_has_colours_and_a_pipe_has_none() {
     list.args(["--session", ADMIN, "list"]);
     let run = at_terminal(&list, "", &[]);
     assert!(run.stdout.contains("hello    \x1b[32mstarted\x1b[0m\r\n"), "{run:?}");
-    for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb"), ("TERM", "")] {
         let run = at_terminal(&list, "", &[variable]);
         assert!(run.stdout.contains("hello    started\r\n"), "{run:?}");
     }

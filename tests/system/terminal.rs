@@ -91,6 +91,21 @@ fn stop_at_a_password_leaves_the_echo_until_it_goes_on() {
     assert_eq!(run.code, Some(0), "{run:?}");
 }
 
+/// The completion of a shell does this: it hung.
+#[test]
+fn question_that_nobody_sees_is_not_asked() {
+    let server = Server::start(&Device::new());
+    let program = friendlet();
+    let home = Directory::new();
+    let url = format!("wss://{}", server.address());
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "\"$@\" 2>/dev/null", "sh"]).arg(program.get_program()).args(program.get_args());
+    shell.args(["ctl", "--url", &url, "--session", ADMIN, "list"]).env("XDG_STATE_HOME", home.path());
+    let run = at_terminal("[('end', 76)]", &shell);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(!home.path().join("friendlet/known_servers").exists());
+}
+
 #[test]
 fn interrupt_in_the_editor_is_for_the_editor() {
     let server = Server::start(&Device::plain());

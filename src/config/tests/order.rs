@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
+use super::super::{References, Source, parse_with_warnings};
 use super::{config, errors, service, spec};
+use crate::limits;
 use crate::service::{Endpoint, ReadyCheck, ServiceKind};
 
 #[test]
@@ -16,6 +18,29 @@ fn required_services_exist_and_do_not_wait_for_each_other() {
     assert_eq!(errors(&ring), "4:13: requires: these services wait for each other: a, b, a\n");
     let unknown = errors(&with("a", "requires", "helo"));
     assert!(unknown.starts_with("4:13: requires: no service 'helo'"), "{unknown}");
+}
+
+#[test]
+fn one_mistake_in_the_services_is_one_error() {
+    let service = |name: &str| format!("[[service]]\nname = '{name}'\ncommand = ['x']\n");
+    let many: String = (0..limits::SERVICES + 38).map(|n| service(&format!("s{n}"))).collect();
+    let at = 3 * limits::SERVICES + 1;
+    assert_eq!(errors(&many), format!("{at}:1: more than {} services\n", limits::SERVICES));
+    let long = "n".repeat(limits::SERVICE_NAME_BYTES + 1);
+    let check = "[[check]]\nname = 'c'\nservice = 'web'\ntcp = '127.0.0.1:1'\n";
+    let found = errors(&(service(&long) + check));
+    assert!(found.starts_with("2:8: name: ") && found.lines().count() == 1, "{found}");
+}
+
+/// `friendlet ctl stop all` stopped every service, and that one could not be stopped alone.
+#[test]
+fn service_called_all_is_a_warning() {
+    let text = "[[service]]\nname = 'all'\ncommand = ['x']\n";
+    let (_, warnings) = parse_with_warnings(&[Source::new("f", text)], References::Known, "x").unwrap();
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let expected =
+        "f:2:8: warning: name: 'all' stands for every service in `friendlet ctl`; choose another name";
+    assert_eq!(warnings, [expected]);
 }
 
 #[test]

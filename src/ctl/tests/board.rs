@@ -53,7 +53,7 @@ fn password_of_another_user_is_a_line_without_a_terminal() {
     let typed = [("new password of anna: ", "new secret")];
     let said = ctl_typing(&format!("--url ws://{authority} passwd anna"), false, &typed);
     assert_eq!(said.code, FAILED, "{said:?}");
-    assert!(said.err.contains("User not found") && said.out.is_empty(), "{said:?}");
+    assert!(said.err.contains("no user 'anna'") && said.out.is_empty(), "{said:?}");
     let expected = format!("sessionid=S%2F1&password={}&username=anna", hashed("new secret"));
     assert_eq!(form.recv().unwrap(), expected);
     thread.join().unwrap();

@@ -124,6 +124,12 @@ fn call_by_its_path() {
 }
 
 #[test]
+fn parameter_twice_is_an_error_of_the_command_line() {
+    let said = ctl(&TestDirectory::new(), "--session S call services/hello/log lines=2 lines=3");
+    assert!(said.code == USAGE && said.err.contains("'lines' is given twice"), "{said:?}");
+}
+
+#[test]
 fn call_of_an_unknown_path_is_not_sent() {
     let said = ctl(&TestDirectory::new(), "--session S call services/hello/statsu");
     assert_eq!(said.code, UNKNOWN);

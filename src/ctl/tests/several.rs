@@ -114,7 +114,7 @@ fn wrong_name_of_a_server_keeps_no_other_from_being_handled() {
 }
 
 #[test]
-fn comment_after_an_address_and_spaces_between_names_are_no_part_of_them() {
+fn comment_after_an_address_and_spaces_between_names_are_left_out() {
     let directory = TestDirectory::new();
     let hex = "0a".repeat(32);
     let lines = ["wss://a # hall", "wss://a\t#", "unix:/run/a#b # path", &*format!("wss://a {hex} # {hex}")];

@@ -153,6 +153,24 @@ fn file_over_its_limit_is_rejected() {
     assert_eq!(error.to_string(), format!("{}: larger than 4 bytes", path.display()));
 }
 
+/// `friendlet check` waited for ever, also where a link leads to the pipe.
+#[test]
+fn pipe_with_a_name_is_refused_and_that_of_a_shell_is_read() {
+    let directory = TestDirectory::new("pipe");
+    let [pipe, link] = ["pipe", "link"].map(|name| directory.0.join(name));
+    rustix::fs::mkfifoat(CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    for path in [pipe, link] {
+        assert!(matches!(read_text(&path, 9).unwrap_err().reason, FileReason::NotRegular));
+    }
+    use std::os::fd::AsRawFd as _;
+    let (reader, mut writer) = io::pipe().unwrap();
+    writer.write_all(b"text").unwrap();
+    drop(writer);
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    assert_eq!(read_text(Path::new(&path), 9).unwrap(), "text");
+}
+
 #[test]
 fn text_is_utf8() {
     let directory = TestDirectory::new("utf8");
