@@ -7,6 +7,9 @@ use crate::log;
 use crate::service::{EVENT_KEY_BYTES, EVENT_LIFE_MAX, EVENT_VALUE_BYTES, parse_event};
 use crate::sys::{EVENT, EVENT_LIFE, NotifyEnvironment, send_and_wait};
 
+/// Reports of sd_notify(3) that are known.
+const REPORTS: [&str; 6] = ["READY", "STOPPING", "STATUS", "WATCHDOG", "MAINPID", "EXTEND_TIMEOUT_USEC"];
+
 /// Sends a datagram to the socket of the service.
 pub(super) fn run(datagram: &str) -> ExitCode {
     match send_and_wait(&NotifyEnvironment::of_this_process(), datagram.as_bytes()) {
@@ -31,16 +34,14 @@ pub(super) fn datagram(words: &[String], seconds: Option<&str>) -> Result<String
     let mut text = String::new();
     for word in words {
         let name = word.split('=').next().unwrap_or_default();
-        let is_report = name.len() < word.len()
-            && !word.contains('\n')
-            && name.bytes().any(|byte| byte.is_ascii_uppercase())
-            && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        let is_report = name.len() < word.len() && !word.contains('\n') && REPORTS.contains(&name);
         if !is_report {
             if word.contains('\n') || parse_event(word).is_none() {
                 return Err(format!(
                     "notify: '{}': expected KEY=VALUE, with a key of up to {EVENT_KEY_BYTES} characters of a-z 0-9 . - _, \
-                     and a value of up to {EVENT_VALUE_BYTES} bytes",
-                    word.escape_debug()
+                     and a value of up to {EVENT_VALUE_BYTES} bytes, or {}=..",
+                    word.escape_debug(),
+                    REPORTS.join("=.., ")
                 ));
             }
             text = text + EVENT + "=";
@@ -73,9 +74,16 @@ mod tests {
         );
         let long = |key: usize, value: usize| format!("{}={}", "k".repeat(key), "v".repeat(value));
         assert!(made(&long(EVENT_KEY_BYTES, EVENT_VALUE_BYTES), None).is_ok());
-        for invalid in
-            ["", "door", "=x", "Door=x", &long(EVENT_KEY_BYTES + 1, 1), &long(1, EVENT_VALUE_BYTES + 1)]
-        {
+        for invalid in [
+            "",
+            "door",
+            "=x",
+            "Door=x",
+            "DOOR=open",
+            "READY",
+            &long(EVENT_KEY_BYTES + 1, 1),
+            &long(1, EVENT_VALUE_BYTES + 1),
+        ] {
             assert!(made(invalid, None).is_err(), "{invalid}");
         }
         assert!(datagram(&["a=b\nREADY=1".to_owned()], None).is_err());

@@ -1,6 +1,5 @@
 //! Values of the configuration file, checked by the row of their key.
 
-
 use std::ops::Range;
 
 use toml::Spanned;

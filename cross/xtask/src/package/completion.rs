@@ -2,8 +2,8 @@
 
 use super::usage::{Command, Help, Opt};
 
-/// Command that prints the names of the services of the server on this machine.
-const SERVICES: &str = "friendlet ctl list 2>/dev/null | sed -n '2,$s/ .*//p'";
+/// Command that prints the names of the services of the server on this machine. It asks no question.
+const SERVICES: &str = "friendlet ctl list </dev/null 2>/dev/null | sed -n '2,$s/ .*//p'";
 /// Command that prints the path of every call.
 const CALLS: &str = "friendlet ctl complete-calls";
 /// Command whose own commands are completed, too.
@@ -87,7 +87,7 @@ fn words_of(options: &[Opt]) -> Vec<(String, String)> {
 /// Operand of a command in its usage: the word in capitals that is not the value of an option.
 fn operand(help: &Help) -> String {
     let form = help.usage.forms.first().map_or("", String::as_str);
-    let words: Vec<&str> = form.split(' ').map(|word| word.trim_matches(['[', ']'])).collect();
+    let words: Vec<&str> = form.split(' ').map(|word| word.trim_matches(['[', ']', '.'])).collect();
     let operand = words.windows(2).find(|pair| {
         !pair[0].starts_with('-')
             && !pair[1].is_empty()
