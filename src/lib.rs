@@ -31,7 +31,7 @@
 //! | [`mdns`] | multicast DNS and service discovery (RFC 6762, 6763): messages, responder, browser | limits, log |
 //! | [`backup`] | backup of a board outside the file system: its files and slots as bytes | limits |
 //! | [`config`] | configuration file | wall_clock, suggest, dhcp, sntp, syslog, http, service, session, limits, log |
-//! | [`call`] | values that pass between a transport and the api | service, session, limits |
+//! | [`call`] | values that pass between a transport and the api | service, session, limits, log |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
 //! | [`rest`] | the API under `/api/v1`: resources, JSON bodies, problem details | call, friendcore, json, http, service, session, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |

@@ -10,6 +10,7 @@ mod operations;
 mod outcome;
 mod parameters;
 mod pending;
+mod returned;
 mod sessions;
 mod slot;
 mod stored_log;
@@ -32,6 +33,7 @@ pub use self::pending::{
     Audited, CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword,
     Reloaded, Unconfirmed, Work,
 };
+pub use self::returned::Returned;
 pub use self::sessions::SessionList;
 pub use self::slot::{Missing, SlotState};
 pub use self::stored_log::{LogSource, StoredPage};

@@ -7,9 +7,8 @@
 use super::failure::{FAILED, Failure, NO_RIGHT, UNKNOWN};
 use super::output::sanitize;
 use super::values::{string, text_of};
+use crate::call::Returned;
 use crate::json::Raw;
-use crate::log::Reason;
-use crate::log::errno::{EAGAIN, EBUSY, EDQUOT, EINVAL, ENOENT, ESHUTDOWN, ESRCH, ETIMEDOUT};
 use crate::wall_clock::Utc;
 
 const SEPARATOR: &str = "<!--separate-->";
@@ -48,48 +47,11 @@ fn not_started(reason: &str, output: Option<Raw<'_>>) -> String {
     lines.fold(reason, |text, line| format!("{text}\n  {}", sanitize(&line)))
 }
 
-/// Words for the numbers of Linux that calls return, by the function of the call.
-const WORDS: [(&str, i32, &str); 9] = [
-    (
-        "end",
-        ENOENT,
-        "no session or certificate has this id; `friendlet ctl sessions` lists those that you may end",
-    ),
-    (
-        "log",
-        ENOENT,
-        "the server writes no such files; [log] file and [log] audit of its configuration file name them",
-    ),
-    ("log", EBUSY, "the server reads a file for another client; try again"),
-    ("configuration", EBUSY, "another reload or change is under way; try again"),
-    ("factory-reset", EINVAL, "that is not the name of the board: nothing was erased"),
-    ("factory-reset", ENOSYS, "only a board under `friendlet init`, with the disk of an image, can do that"),
-    ("reboot", ENOSYS, "the server has no program for it; set [board] reboot in its configuration file"),
-    ("poweroff", ENOSYS, "the server has no program for it; set [board] poweroff in its configuration file"),
-    ("pause", ESRCH, "it does not run"),
-];
-/// Words for the other numbers that say more than the system's own.
-const WORDS_OF_ANY: [(i32, &str); 7] = [
-    (EINVAL, "a parameter is not valid"),
-    (ESRCH, "it does not run, or was stopped meanwhile"),
-    (EAGAIN, "an earlier command has not ended; try again"),
-    (EBUSY, "another one is under way; try again"),
-    (ESHUTDOWN, "the server is shutting down"),
-    (ETIMEDOUT, "it did not end in time"),
-    (EDQUOT, "too many writes to the disk in a short time; try again later"),
-];
-/// No program or driver for it; a client alone has to know it.
-const ENOSYS: i32 = 38;
-
 /// Failure `Function NAME returned: NUMBER`.
 fn returned(text: &str) -> Option<Failure> {
     let (function, number) = text.strip_prefix("Function ")?.split_once(" returned: ")?;
     let number = number.parse().ok()?;
-    let own = WORDS.iter().find(|row| (row.0, row.1) == (function, number)).map(|row| row.2.to_owned());
-    let text = own.unwrap_or_else(|| match WORDS_OF_ANY.iter().find(|row| row.0 == number) {
-        Some((_, words)) => format!("{function}: {words}"),
-        None => format!("{function}: {}", Reason::Errno(number)),
-    });
+    let text = Returned { function, number }.to_string();
     Some(Failure::of_number(FAILED, text, number))
 }
 

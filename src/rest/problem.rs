@@ -2,11 +2,10 @@
 
 use core::fmt;
 
-use crate::call::Failure;
+use crate::call::{Failure, Returned};
 use crate::friendcore::failure::{Reason, put_output};
 use crate::http::phrase;
 use crate::json::{Full, Writer};
-use crate::log;
 use crate::log::errno::{EAGAIN, EBUSY, EDQUOT, EINVAL, ENOENT};
 
 /// HTTP status and name of a failure.
@@ -74,7 +73,7 @@ impl fmt::Display for Detail<'_> {
             Failure::UnknownUser => "this user is unknown",
             Failure::NotPost => "this call changes something; send it by POST",
             Failure::Failed { function, result } => {
-                return write!(f, "{function}: {}", log::Reason::from(result));
+                return Returned { function, number: result }.fmt(f);
             }
             Failure::NotStarted { .. } | Failure::Unchanged { .. } | Failure::NotStored { .. } => {
                 return Reason(self.0).fmt(f);

@@ -176,7 +176,13 @@ fn every_failure_is_a_problem() {
         (Failure::UnknownService, 404, "unknown-service", "service is unknown"),
         (Failure::UnknownUser, 404, "unknown-user", "user is unknown"),
         (Failure::NotPost, 405, "needs-post", "send it by POST"),
-        (Failure::Failed { function: "stop", result: 3 }, 409, "failed", "stop: "),
+        (Failure::Failed { function: "stop", result: 3 }, 409, "failed", "stop: it does not run, or"),
+        (
+            Failure::Failed { function: "end", result: 2 },
+            404,
+            "not-found",
+            "no session or certificate has this id",
+        ),
         (Failure::Unchanged { function: "reload", reason: "line 3" }, 409, "unchanged", "line 3"),
         (
             Failure::NotStored { function: "end", result: 28 },

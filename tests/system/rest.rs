@@ -151,7 +151,7 @@ fn every_mistake_is_a_problem() {
         ("POST", "services/idle", "{", 405, "other methods"),
         ("DELETE", "services/idle", "", 405, "GET or POST"),
         ("GET", "board/log?level=info", "", 405, "other methods"),
-        ("POST", "board/log", "{\"level\":\"nix\"}", 400, "log: "),
+        ("POST", "board/log", "{\"level\":\"nix\"}", 400, "log: a parameter is not valid"),
         ("GET", "operations/wait?operation=none", "", 404, "wait: "),
         ("POST", "services/idle/start", "{\"operatoin\":1}", 400, "not one of this call"),
         ("GET", "services?form=idle", "", 400, "not one of this call"),
@@ -159,7 +159,7 @@ fn every_mistake_is_a_problem() {
         ("POST", "services/idle/command", "{\"cmd\":{}}", 400, "one JSON object"),
         ("POST", "services/idle/command", "cmd=reload", 400, "one JSON object"),
         ("GET", "services/%zz", "", 400, "percent"),
-        ("POST", "services/idle/pause", "", 409, "pause: "),
+        ("POST", "services/idle/pause", "", 409, "it does not run"),
         ("POST", "board/configuration", "{\"text\":\"[nothing]\"}", 409, "nothing"),
     ] {
         let (number, problem) = server.resource(method, resource, body);
