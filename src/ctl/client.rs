@@ -87,7 +87,7 @@ impl Pauses {
 
 /// Connects again to a server whose connection was lost, however long that takes.
 pub(super) fn reconnect(invocation: &Invocation, env: &mut Env<'_>, lost: &Failure) -> Result<Link, Failure> {
-    env.note(format_args!("-- {}; connecting again --", lost.text));
+    env.note(format_args!("-- {}; connecting again, and then printing the newest lines anew --", lost.text));
     let mut pauses = Pauses::new();
     loop {
         pauses.pause(env)?;

@@ -1,6 +1,5 @@
 //! `server-log`: the server's own log.
 
-use core::cmp::Ordering;
 #[cfg(not(feature = "defmt"))]
 use std::fs;
 use std::fs::File;
@@ -119,7 +118,7 @@ impl Reader<'_> {
     fn print_records(&mut self, env: &mut Env<'_>) -> Result<u8, Failure> {
         let options = self.options;
         let mut since: Option<u64> = None;
-        let mut bytes = 0;
+        let (mut bytes, mut is_followed) = (0, false);
         loop {
             let position = since.map(|since| since.to_string());
             let mut parameters = Vec::new();
@@ -128,12 +127,14 @@ impl Reader<'_> {
             parameters.extend(level.map(|level| ("level", level)));
             let page = match self.request(&parameters, env) {
                 // The records of another server need a head of their own.
-                Err(failure) if failure.code == UNAVAILABLE && since.is_some() && options.raw.is_none() => {
+                Err(failure) if failure.code == UNAVAILABLE && options.follow && is_followed => {
                     self.link = reconnect(self.invocation, env, &failure)?;
                     #[cfg(not(feature = "defmt"))]
                     {
                         self.frames = None;
                     }
+                    // In another server, the positions are others.
+                    since = None;
                     continue;
                 }
                 page => page?,
@@ -141,17 +142,12 @@ impl Reader<'_> {
             if self.is_json {
                 return Ok(0);
             }
+            is_followed = options.raw.is_none();
             if let Some(level) = level {
                 env.note(format_args!("level {level} was requested, {} is in effect", sanitize(&page.level)));
             }
-            match since.map(|since| since.cmp(&page.from)) {
-                Some(Ordering::Less) => {
-                    env.note("-- records were lost here: overwritten before they were read --")
-                }
-                Some(Ordering::Greater) => {
-                    env.note("-- another server runs: records that the earlier one had not sent are lost --");
-                }
-                _ => {}
+            if since.is_some_and(|since| since < page.from) {
+                env.note("-- records were lost here: overwritten before they were read --");
             }
             self.put(&page, since.is_none(), env)?;
             since = Some(page.next);

@@ -16,8 +16,6 @@ use crate::json::Raw;
 /// Some output of a service: the content of a reply to `services/NAME/log`.
 #[derive(Debug, Eq, PartialEq)]
 struct Page {
-    /// Position of the first line.
-    from: u64,
     /// Position to continue from.
     next: u64,
     /// Bytes before the first line that were overwritten before they were read.
@@ -38,18 +36,22 @@ pub(super) fn run(
     let width = targets.iter().map(|target| width(&target.name)).max().unwrap_or(0);
     // Services with the position to continue from.
     let mut open: Vec<_> = targets.into_iter().map(|target| (target, None)).collect();
-    let mut worst = 0;
+    let (mut worst, mut is_followed) = (0, false);
     while !open.is_empty() {
-        let mut has_output = false;
+        let (mut has_output, mut lost) = (false, None);
         for (target, since) in core::mem::take(&mut open) {
+            if lost.is_some() {
+                open.push((target, since));
+                continue;
+            }
             let mut log = Log { link: &mut link, invocation, env, options, is_many, width };
             match target.service().and_then(|name| log.print(name, since)) {
                 Ok((next, has_more)) => {
                     has_output |= has_more;
                     open.push((target, Some(next)));
                 }
-                Err(failure) if options.follow && failure.code == UNAVAILABLE && since.is_some() => {
-                    link = reconnect(invocation, env, &failure)?;
+                Err(failure) if is_followed && failure.code == UNAVAILABLE => {
+                    lost = Some(failure);
                     open.push((target, since));
                 }
                 Err(failure) if !is_many || failure.code == UNAVAILABLE || failure.text.is_empty() => {
@@ -66,6 +68,13 @@ pub(super) fn run(
         }
         if !options.follow {
             break;
+        }
+        is_followed = true;
+        if let Some(failure) = lost {
+            link = reconnect(invocation, env, &failure)?;
+            // In another server, the positions are others.
+            open.iter_mut().for_each(|(_, since)| *since = None);
+            continue;
         }
         // A reply has a limit: output that is there already is requested at once.
         if !has_output {
@@ -95,10 +104,6 @@ impl Log<'_, '_> {
         let page = read(&content).ok_or_else(|| {
             Failure::new(FAILED, format!("cannot read the log of {shown}: the server's reply is malformed"))
         })?;
-        if since.is_some_and(|since| page.from < since) {
-            let what = "another server runs: what the earlier one had not sent is lost";
-            self.env.note(format_args!("-- {shown}: {what} --"));
-        }
         let has_output = page.lost > 0 || !page.lines.is_empty();
         let (text, begin, end) = if !self.invocation.json {
             let mut begin = String::new();
@@ -153,7 +158,6 @@ fn read(content: &str) -> Option<Page> {
     let reply = Raw::parse(content)?;
     let number = |key| text_of(reply, key)?.parse().ok();
     Some(Page {
-        from: number("From")?,
         next: number("Next")?,
         lost: number("Lost")?,
         lines: reply.get("Lines")?.elements().map(string).collect::<Option<_>>()?,
@@ -176,9 +180,7 @@ mod tests {
 
     #[test]
     fn malformed_page() {
-        for content in
-            ["", "{}", r#"{"From":1,"Next":1,"Lost":0}"#, r#"{"From":1,"Next":1,"Lost":0,"Lines":[1]}"#]
-        {
+        for content in ["", "{}", r#"{"Next":1,"Lost":0}"#, r#"{"Next":1,"Lost":0,"Lines":[1]}"#] {
             assert_eq!(read(content), None, "{content}");
         }
     }

@@ -1,7 +1,9 @@
 //! Upgrade: the keeper executes another program in its own place. Services, sessions and exits are known to it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 use std::time::Instant;
 
 use friendlet::keeper::{SERVER_LEAVE_TIME, UPGRADE_TRIAL_TIME};
@@ -212,6 +214,31 @@ fn ctl_upgrades_and_says_why_not() {
     });
     assert_eq!((status(&server, "a").pid, status(&server, "a").restarts), (pid, 0));
     assert!(server.log().contains("upgrade by "), "{}", server.log());
+}
+
+/// It ended with 69, as it did where the server was killed.
+#[test]
+fn followed_output_goes_on_after_an_upgrade_and_a_death() {
+    let mut server = Server::start(&device(&[shell("writer", "echo $$; exec sleep 1000", "")]));
+    let url = format!("unix:{}", server.local_socket());
+    let mut command = friendlet();
+    command.args(["ctl", "--url", &url, "logs", "-f", "writer"]);
+    let mut follow = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut written = |server: &Server| {
+        assert_eq!(server.call("services/writer/restart"), OK);
+        let pid = status(server, "writer").pid.to_string();
+        assert!(lines.any(|line| line == pid));
+    };
+    written(&server);
+    server.upgrade();
+    written(&server);
+    let pid = server.pid();
+    server.replace(|| send(pid, Signal::KILL));
+    written(&server);
+    follow.kill().unwrap();
+    let said = String::from_utf8(follow.wait_with_output().unwrap().stderr).unwrap();
+    assert!(said.matches("; connecting again, and").count() >= 2, "{said}");
 }
 
 #[test]
