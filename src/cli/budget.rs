@@ -7,6 +7,7 @@ use crate::call::Operations;
 use crate::config::{Config, Tls};
 use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server};
 use crate::friendcore::chunk;
+use crate::http::SiteFile;
 use crate::keeper::Processes;
 use crate::limits;
 use crate::log::{AUDIT_QUEUE_BYTES, AUDIT_RING_BYTES, STDERR_QUEUE_BYTES};
@@ -31,6 +32,8 @@ use crate::{config, runtime, serve};
 
 /// Reactor entry of a descriptor or timer, with its link in the free list.
 const ENTRY_BYTES: usize = runtime::ENTRY_BYTES + 4;
+/// Table of own pages, with a path each.
+const SITE_BYTES: usize = limits::WEB_FILES * (2 * size_of::<SiteFile>() + limits::PATH_BYTES);
 /// Capacity of a pipe on Linux.
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -87,6 +90,7 @@ impl Budget {
         let has_syslog_tls = syslog.is_some_and(|settings| settings.target.is_tls());
         let announced = usize::from(config.listen.is_announced);
         // These tables have a fixed size, whatever the file configures.
+        let site = (usize::from(!config.web.root.is_empty()), SITE_BYTES + config.web.bytes);
         let tables = [
             Item::new("service states", 1, size_of::<Supervisor>()),
             Item::new("user table", 1, Users::BYTES),
@@ -112,6 +116,7 @@ impl Budget {
             Item::new("page of a log answer", 1, LOG_ANSWER_BYTES),
             Item::new("text of the configuration", 1, limits::CONFIG_BYTES),
             Item::new("read of a log file", 1, LOG_READER_STACK_BYTES + LOG_READER_BYTES),
+            Item::new("own pages", site.0, site.1),
             Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
         ];
         server.extend(tables);
@@ -156,6 +161,7 @@ impl Budget {
             Item::new("text in memory", 4, limits::CONFIG_BYTES),
             // Each with its copy, and once more as it is parsed.
             Item::new("certificates and keys", pem_files, 3 * PEM_BYTES),
+            Item::new("thread of own pages", site.0, serve::SITE_STACK_BYTES),
         ];
         let reload = vec![
             // In the server, and then in the keeper.
@@ -166,6 +172,7 @@ impl Budget {
             // Those of a change, and those to return to.
             Item::new("later services", 2 * limits::SERVICES, size_of::<Spec>()),
             Item::new("certificates and keys", pem_files, 2 * PEM_BYTES),
+            Item::new("own pages", site.0, site.1),
             Item::new("thread of a reload", 1, serve::RELOAD_STACK_BYTES),
         ];
         let kernel = vec![
@@ -275,6 +282,13 @@ mod tests {
         assert!(more > known && more < known + 1024, "{more}");
         let long = budget(&format!("[[service]]\nname = 'a'\ncommand = ['a', '{}']", "x".repeat(2000)));
         assert_eq!(long.total() - one_more.total(), 2002);
+    }
+
+    #[test]
+    fn own_pages_are_counted_in_the_server_and_in_a_reload() {
+        let (without, with) = (budget(""), budget("[web]\nroot = '/srv'\nbytes = 8192"));
+        assert_eq!(with.total() - without.total(), 8192 + SITE_BYTES);
+        assert_eq!(total(&with.reload) - total(&without.reload), 8192 + SITE_BYTES);
     }
 
     #[test]

@@ -125,6 +125,8 @@ pub struct Config {
     pub board: BoardCommands,
     /// `[listen]`.
     pub listen: Listen,
+    /// `[web]`.
+    pub web: Web,
     /// `[state] dir`; empty: the default depends on the user that runs the server.
     pub state_dir: FilePath,
     /// `[limits] slots`: connections served at once, at most the board's.
@@ -199,6 +201,15 @@ pub struct Listen {
     pub front: Front,
     /// Socket for administrators of this machine.
     pub socket: LocalSocket,
+}
+
+/// `[web]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Web {
+    /// Directory of own pages; empty: there are none.
+    pub root: FilePath,
+    /// Most bytes of all files.
+    pub bytes: usize,
 }
 
 /// `[listen] socket`.
@@ -337,6 +348,7 @@ fn build(
 
     let board = board::commands(&document, diagnostics);
     let listen = settings::listen(&document, diagnostics);
+    let web = settings::web(&document, diagnostics);
     let state_dir = settings::state_dir(&document, diagnostics);
     let slots = settings::slots(&document, diagnostics);
     let (log_level, log_files, audit_files) = settings::log(&document, diagnostics);
@@ -353,6 +365,7 @@ fn build(
     Config {
         board,
         listen,
+        web,
         state_dir,
         slots,
         log_level,

@@ -9,6 +9,7 @@ impl Config {
         let Self {
             board,
             listen,
+            web,
             state_dir,
             slots,
             log_level: _,
@@ -33,6 +34,7 @@ impl Config {
             ("[listen] announce", listen.is_announced != later.listen.is_announced),
             ("[listen] tls", is_off(&listen.tls) != is_off(&later.listen.tls)),
             ("[listen] socket", listen.socket != later.listen.socket),
+            ("[web]", *web != later.web),
             ("[state] dir", *state_dir != later.state_dir),
             ("[limits] slots", *slots != later.slots),
             ("[log] file", *log_files != later.log_files),

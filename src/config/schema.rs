@@ -11,11 +11,13 @@ mod checks;
 mod life;
 mod output;
 mod syslog;
+mod web;
 
 pub use self::accounts::{SESSION, TOKEN, USER};
 pub use self::board::{BOARD, DEVICE, NETWORK, UPDATE};
 pub use self::checks::{CHECK, HEALTH};
 pub use self::syslog::SYSLOG;
+pub use self::web::WEB;
 use super::checks::{
     is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_origin, is_path,
     is_path_or_empty, is_public_url_or_empty, is_service_user,
@@ -50,9 +52,9 @@ const NAME_FORM: Form = Form {
 };
 
 /// Every table, in the order of the documentation.
-pub static TABLES: [&Table; 14] = [
-    &LISTEN, &STATE, &LIMITS, &LOG, &SYSLOG, &BOARD, &UPDATE, &NETWORK, &DEVICE, &SESSION, &USER, &TOKEN,
-    &SERVICE, &CHECK,
+pub static TABLES: [&Table; 15] = [
+    &LISTEN, &WEB, &STATE, &LIMITS, &LOG, &SYSLOG, &BOARD, &UPDATE, &NETWORK, &DEVICE, &SESSION, &USER,
+    &TOKEN, &SERVICE, &CHECK,
 ];
 
 /// `[listen]`.

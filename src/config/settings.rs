@@ -1,4 +1,4 @@
-//! Tables that the configuration file has once: `[listen]`, `[state]`, `[limits]`, `[log]`, `[update]`, `[session]`.
+//! Tables that the configuration file has once: `[listen]`, `[web]`, `[state]`, `[limits]`, `[log]`, `[update]`, `[session]`.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::checks::OFF;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
-use super::{FilePath, Listen, LocalSocket, LogFiles, Tls, Update, schema};
+use super::{FilePath, Listen, LocalSocket, LogFiles, Tls, Update, Web, schema};
 use crate::http::{ClientFrom, Front};
 use crate::log::Level;
 
@@ -85,6 +85,12 @@ fn tls(section: &Section<'_, '_>, is_off: bool, diagnostics: &mut Diagnostics<'_
         diagnostics.error(&span, "client_ca: needs tls = \"on\"");
     }
     Tls::Off
+}
+
+/// `[web]`.
+pub(super) fn web(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Web {
+    let section = document.section(&schema::WEB, diagnostics);
+    Web { root: section.bounded("root", diagnostics), bytes: section.integer("bytes", diagnostics) }
 }
 
 /// `[state] dir`.

@@ -8,6 +8,7 @@ use heapless::String;
 
 use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
 use super::metrics;
+use super::page::respond_page;
 use super::response::{BODY_BYTES, fail, reject, reject_at_capacity, respond};
 use super::stream;
 use crate::api::{self, Counters, Handler, Row};
@@ -15,7 +16,8 @@ use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::content::{self, Kind};
 use crate::friendcore::{Form, reply as encode};
 use crate::http::{
-    self, ConsoleFile, ConsoleUse, Cookie, Head, MediaType, Method, Pairs, Recipient, Rejection,
+    self, ConsoleFile, ConsoleUse, Cookie, Head, MediaType, Method, Pairs, Recipient, Rejection, Site,
+    SiteUse,
 };
 use crate::json::{Table, Writer};
 use crate::limits::{MESSAGE_BYTES, SERVICE_NAME_BYTES};
@@ -29,6 +31,8 @@ use crate::ws::{Limits, Socket};
 const CALLS: &str = "/system.library/";
 /// Path of the health of the server.
 const HEALTH: &str = "/healthz";
+/// Path of the WebSocket in examples; an upgrade is accepted at any path.
+const SOCKET: &str = "/fcws";
 /// Parameters that no address may contain.
 const SECRETS: [&str; 2] = ["password", "oldpassword"];
 /// Longest line about a problem of the board.
@@ -37,6 +41,8 @@ const PROBLEM_BYTES: usize = SERVICE_NAME_BYTES + 32;
 /// Target of a request.
 enum Route {
     Console(&'static ConsoleFile, ConsoleUse),
+    /// An own page.
+    Page(SiteUse),
     /// With a level: the health of the board, not of the server alone.
     Health(Option<CheckLevel>),
     Metrics,
@@ -113,15 +119,18 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             connection.receive = receive;
         }
         Route::Console(file, mode) => {
-            respond(connection, cx.http, cx.now, |room, to| http::write_console(room, file, mode, to).ok());
+            respond(connection, cx.http, cx.now, &mut |room, to| {
+                http::write_console(room, file, mode, to).ok()
+            });
         }
+        Route::Page(page) => respond_page(connection, page, cx.http, cx.now),
         Route::Health(level) => {
             let problem = level.and_then(|level| cx.api.services.problem(level));
             let mut text = String::<PROBLEM_BYTES>::new();
             let written = problem.map_or(Ok(()), |problem| writeln!(text, "{problem}"));
             debug_assert!(written.is_ok(), "the longest name fits");
             let problem = problem.map(|_| text.as_str());
-            respond(connection, cx.http, cx.now, |room, to| http::write_health(room, problem, to).ok());
+            respond(connection, cx.http, cx.now, &mut |room, to| http::write_health(room, problem, to).ok());
         }
         Route::Metrics => {
             let receive = core::mem::take(&mut connection.receive);
@@ -130,7 +139,9 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             connection.receive = receive;
             connection.receive.clear();
         }
-        Route::Options => respond(connection, cx.http, cx.now, |room, to| http::write_options(room, to).ok()),
+        Route::Options => {
+            respond(connection, cx.http, cx.now, &mut |room, to| http::write_options(room, to).ok())
+        }
     }
 }
 
@@ -154,7 +165,10 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
     connection.request.is_rest = resource.is_some();
     connection.request.methods = match row {
         Some(row) => row.methods(None),
-        None if path.is_some_and(is_page) => http::READ_METHODS,
+        // An own page may be anywhere else.
+        None if path.is_some_and(|path| is_page(path) || !config.site.is_empty() && !is_call(path)) => {
+            http::READ_METHODS
+        }
         None => "",
     };
     let Some((mut head, length)) = http::parse_head(bytes)? else { return Ok(None) };
@@ -175,7 +189,7 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
     let has_session = resource.is_some() || head.path == METRICS;
     let session = rest::session(head.authorization, head.cookie).filter(|_| has_session);
     Ok(Some(Parsed {
-        route: route(&head)?,
+        route: route(&head, &config.site)?,
         length,
         session: session.map(|session| position(bytes, session)),
         path: head.path_at,
@@ -197,6 +211,11 @@ fn is_one_of(method: Method, methods: &str) -> bool {
 /// Returns true for a path that is only read, and is not a call.
 fn is_page(path: &str) -> bool {
     matches!(path, METRICS | HEALTH) || ConsoleFile::find(path).is_some()
+}
+
+/// Returns true for a path of the server, which no own page has. That of the console without one is not among them.
+pub fn is_reserved(path: &str) -> bool {
+    path != "/" && is_page(path) || path == SOCKET || is_call(path)
 }
 
 /// Returns true for the path of a call, in either form.
@@ -255,9 +274,14 @@ fn read_body(connection: &mut Connection, parsed: &Parsed) -> Result<Option<Rang
     Ok(None)
 }
 
-fn route(head: &Head<'_>) -> Result<Route, Rejection> {
+fn route(head: &Head<'_>, site: &Site) -> Result<Route, Rejection> {
     if head.upgrade.is_some() {
         return http::check_upgrade(head).map(Route::Socket);
+    }
+    let page = site.find(head.path, head.accepts_gzip, head.known_tags);
+    // No file has a path of the server but `/`.
+    if let (Method::Get | Method::Head, Some(page)) = (head.method, page) {
+        return Ok(Route::Page(page));
     }
     if let (Method::Get | Method::Head, Some(file)) = (head.method, ConsoleFile::find(head.path)) {
         return Ok(Route::Console(file, ConsoleUse::of(file, head.accepts_gzip, head.known_tags)));
@@ -275,7 +299,7 @@ fn route(head: &Head<'_>) -> Result<Route, Rejection> {
         }
         (Method::Get | Method::Head, HEALTH) => health_level(head.query).map(Route::Health),
         (Method::Get | Method::Head, METRICS) => Ok(Route::Metrics),
-        (_, path) if is_page(path) => Err(rest::METHOD),
+        (_, path) if page.is_some() || is_page(path) => Err(rest::METHOD),
         _ => Err(Rejection::NOT_FOUND),
     }
 }
@@ -456,7 +480,7 @@ pub(super) fn reply(
             let cookie = session_cookie(outcome).filter(|_| is_rest);
             let cookie = cookie.map(|session| Cookie { name: rest::COOKIE, session, path, is_secure });
             match position.and_then(|position| buffer.get(position)) {
-                Some(body) => respond(connection, config, now, |room, to| {
+                Some(body) => respond(connection, config, now, &mut |room, to| {
                     let to = Recipient { retry_after_s: after.unwrap_or(to.retry_after_s), ..to };
                     http::write_call(room, status, media_type, cookie, body, to).ok()
                 }),

@@ -15,8 +15,7 @@ use crate::api::{Accounts, Api, Counters, Platform};
 use crate::call::{Caller, Identity, PendingCall};
 use crate::friendcore::chunk::{Assembler, Owner, SetId};
 use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Form};
-use crate::http::Front;
-use crate::http::SEND_RESERVE_BYTES;
+use crate::http::{Front, SEND_RESERVE_BYTES, Site};
 use crate::json::{self, Writer};
 use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
@@ -83,6 +82,8 @@ pub(super) struct HttpConfig {
     pub(super) tls: bool,
     /// Proxies, and pages that may call.
     pub(super) front: Front,
+    /// Own pages.
+    pub(super) site: Site,
 }
 
 impl HttpConfig {

@@ -41,7 +41,7 @@ pub(super) fn handle(connection: &mut Connection, session: Option<&str>, cx: &mu
     let mut out = Writer::new(reply.get_mut(..limit).unwrap_or_default());
     let written = rest::write_metrics(&mut out, list, server, &|name, pid| platform.usage(name, pid));
     match written.and_then(|()| out.finish()) {
-        Ok(body) => respond(connection, http, *now, |room, to| {
+        Ok(body) => respond(connection, http, *now, &mut |room, to| {
             http::write_call(room, 200, MediaType::Metrics, None, body, to).ok()
         }),
         Err(_) => reject(connection, &TOO_LONG, http, *now),

@@ -10,6 +10,7 @@
 //! | `pool` | admission of proven connections, eviction of unproven ones |
 //! | `machine` | one connection: buffers, deadlines, flow control |
 //! | `http`, `request`, `response` | its request: a call, a page, or the upgrade; its response |
+//! | `page` | own pages |
 //! | `websocket`, `stream` | its messages after an upgrade; its events without one |
 //! | `reload` | a later configuration file in place of the one in force |
 //! | `auth`, `closing`, `push` | its identity; its end; pushes that are pending |
@@ -21,6 +22,7 @@ mod events;
 mod http;
 mod machine;
 mod metrics;
+mod page;
 mod pending_pushes;
 mod pool;
 mod push;
@@ -35,6 +37,7 @@ mod websocket;
 
 use core::time::Duration;
 
+pub use http::is_reserved;
 pub use machine::{CONNECTION_BYTES, Finish, State};
 pub use pool::{Peer, SlotId, Stage};
 pub use reload::Settings;
@@ -61,6 +64,8 @@ crate::limits::limits! {
             "connections_up_to_the_slots_and_the_overflow_slots_are_accepted",
             "new_connection_evicts_the_oldest_of_the_fullest_source"
         ];
+    /// Piece of an own page that is sent at once.
+    SITE_PIECE_BYTES: usize = 16 * 1024, exceeded "the rest follows", tests ["page_is_sent_in_pieces"];
     /// Part of `slots` for the connections of one user who is not an administrator: `slots / 2`.
     USER_SHARE: usize = 2, exceeded "answered 503, a socket closed 1013",
         tests ["user_has_a_share_of_the_slots"];

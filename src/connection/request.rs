@@ -1,5 +1,7 @@
 //! State of the one request of a connection.
 
+use core::num::NonZeroU16;
+
 /// State of the one request of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Request {
@@ -13,6 +15,8 @@ pub(super) struct Request {
     pub(super) methods: &'static str,
     /// Position of its `Origin` among those that are allowed.
     pub(super) origin: Option<u8>,
-    /// Length of the data of a chunked body that is decoded.
+    /// Number of the own page that is sent, plus 1.
+    pub(super) page: Option<NonZeroU16>,
+    /// Length of the data of a chunked body that is decoded, then of the own page that was sent.
     pub(super) decoded: usize,
 }

@@ -36,7 +36,7 @@ pub(super) fn fail(connection: &mut Connection, state: &'static str, config: &Ht
 
 /// Rejects the request of this connection.
 pub(super) fn reject(connection: &mut Connection, rejection: &Rejection, config: &HttpConfig, now: Duration) {
-    respond(connection, config, now, |room, to| http::write_rejection(room, rejection, to).ok());
+    respond(connection, config, now, &mut |room, to| http::write_rejection(room, rejection, to).ok());
 }
 
 /// Sends the one response of this connection, and ends it.
@@ -44,7 +44,7 @@ pub(super) fn respond(
     connection: &mut Connection,
     config: &HttpConfig,
     now: Duration,
-    write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
+    write: &mut dyn FnMut(&mut [u8], Recipient<'_>) -> Option<usize>,
 ) {
     let finish = if put(connection, config, write).is_ok() { Finish::Graceful } else { Finish::Abort };
     connection.closing.begin(finish, now);
@@ -54,7 +54,7 @@ pub(super) fn respond(
 pub(super) fn put(
     connection: &mut Connection,
     config: &HttpConfig,
-    write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
+    write: &mut dyn FnMut(&mut [u8], Recipient<'_>) -> Option<usize>,
 ) -> Result<(), SendBufferFull> {
     let mut write = Some(write);
     put_any(connection, config, &mut |room, to| write.take()?(room, to))

@@ -11,7 +11,7 @@ use super::{OVERFLOW_SLOTS, SlotId, response, websocket};
 use crate::api::{self, Accounts, Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
-use crate::http::{ClientFrom, Front, Rejection};
+use crate::http::{ClientFrom, Front, Rejection, Site};
 use crate::limits::{REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
 use crate::log::audit;
@@ -104,7 +104,7 @@ impl Server {
             shared: Shared {
                 chunks: Assembler::new(),
                 reply: vec![0; REPLY_BYTES].into_boxed_slice(),
-                http: HttpConfig { tls, front },
+                http: HttpConfig { tls, front, site: Site::default() },
                 refusals: RateLimit::default(),
                 room: Room::beside(limit, core::iter::empty()),
             },

@@ -12,7 +12,7 @@ pub(super) fn begin(connection: &mut Connection, session: Option<&str>, cx: &mut
     let Some(identity) = identity.filter(|identity| connection.is_admitted(*identity, cx)) else {
         return reject_at_capacity(connection, cx.api, cx.http, cx.now);
     };
-    match put(connection, cx.http, |room, to| write_stream_head(room, to).ok()) {
+    match put(connection, cx.http, &mut |room, to| write_stream_head(room, to).ok()) {
         Ok(()) if !connection.request.head_only => {}
         Ok(()) => return connection.closing.begin(Finish::Graceful, cx.now),
         Err(SendBufferFull) => return connection.closing.begin(Finish::Abort, cx.now),

@@ -12,6 +12,7 @@ mod http;
 mod limits;
 mod local;
 mod operations;
+mod pages;
 mod pairing;
 mod passwords;
 mod pushes;

@@ -87,7 +87,7 @@ function configurationView() {
       await finish("The configuration is confirmed and written.");
     }, { className: "main" });
     const elsewhere = Address && make("p", {}, "It opens another address. Confirm it there: ",
-      make("a", { href: `${location.protocol}//${Address}/#/configuration` }, Address));
+      make("a", { href: `${location.protocol}//${Address}/console#/configuration` }, Address));
     confirmation.replaceChildren(make("div", { className: "trial" },
       make("p", {}, "In force, but not kept. Without a confirmation the earlier configuration is back in ", left, "."),
       NeedsLogin ? make("p", {}, "It changes your password: log out, log in with the new one, and press \u201cConfirm a change\u201d here.") : "",

@@ -1,4 +1,4 @@
-//! Files of the console, the page at `/`, and the description of the API: compressed by `build.rs`, and sent as they are.
+//! Files of the console, the page at `/console`, and the description of the API: compressed by `build.rs`, and sent as they are.
 
 use super::page::write_plain_page;
 use super::response::ResponseWriter;
@@ -36,8 +36,9 @@ pub struct ConsoleFile {
 static CONSOLE: [ConsoleFile; 4] = include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
 impl ConsoleFile {
-    /// Returns the file at a path.
+    /// Returns the file at a path. `/console` is the page of `/`, where an own page may be.
     pub fn find(path: &str) -> Option<&'static Self> {
+        let path = if path == "/console" { "/" } else { path };
         CONSOLE.iter().find(|file| file.path == path)
     }
 }
@@ -56,14 +57,18 @@ pub enum ConsoleUse {
 impl ConsoleUse {
     /// Use by the fields of a request: `known_tags` are those of `If-None-Match`.
     pub fn of(file: &ConsoleFile, accepts_gzip: bool, known_tags: Option<&str>) -> Self {
-        let mut tags = known_tags.unwrap_or_default().split(',').map(|tag| tag.trim_matches([' ', '\t']));
-        let is_known = tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == file.tag);
-        match (accepts_gzip, is_known) {
+        match (accepts_gzip, has_tag(known_tags, file.tag)) {
             (true, true) => Self::Known,
             (true, false) => Self::Compressed,
             (false, _) => Self::Plain,
         }
     }
+}
+
+/// Returns true if the tags of `If-None-Match` have this one.
+pub(super) fn has_tag(known_tags: Option<&str>, tag: &str) -> bool {
+    let mut tags = known_tags.unwrap_or_default().split(',').map(|tag| tag.trim_matches([' ', '\t']));
+    tags.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
 /// Writes the response with a file. A client that does not read gzip gets the page about the protocol instead of `/`, and 406

@@ -48,7 +48,7 @@ impl Rejection {
         Self { status: 403, reason: "only root and the user of the server may use this socket" };
     /// Unknown path.
     pub const NOT_FOUND: Self =
-        Self { status: 404, reason: "nothing is here; see / for what this server offers" };
+        Self { status: 404, reason: "nothing is here; see /console for what this server offers" };
     /// Plain HTTP on a TLS port.
     pub const PLAIN_ON_TLS: Self =
         Self { status: 400, reason: "this port speaks TLS; use https:// or wss://" };

@@ -17,6 +17,7 @@ mod head;
 mod origin;
 mod page;
 mod response;
+mod site;
 mod upgrade;
 
 pub use chunked::{Chunks, decode_chunks};
@@ -30,8 +31,12 @@ pub use response::{
     CALL_HEAD_BYTES, CONTINUE, Cookie, MediaType, READ_METHODS, Recipient, ResponseTooLarge, phrase,
     write_call, write_call_head, write_options, write_rejection, write_stream_head,
 };
+pub use site::{Site, SiteFile, SiteUse, write_site_head};
 pub use upgrade::{SUBPROTOCOL, Upgrade, accept_key, check_upgrade, write_switching};
 
+use core::time::Duration;
+
+use self::console::has_tag;
 use crate::limits::SEND_BYTES;
 
 crate::limits::limits! {
@@ -50,6 +55,12 @@ crate::limits::limits! {
     /// Header of the PROXY protocol, with all that a proxy adds to the addresses.
     PROXY_HEADER_BYTES: usize = 536, exceeded "the connection is closed",
         tests ["header_of_the_proxy_protocol_up_to_its_limit"];
+    /// Directories in one another, with `[web] root`.
+    WEB_DEPTH: usize = 8, exceeded "the directory is left out", tests ["directories_up_to_their_depth"];
+    /// Files and directories of it that are left out, each in the log and in `friendlet check`.
+    WEB_LEFT_OUT: usize = 8, exceeded "the rest is counted", tests ["files_left_out_up_to_their_limit"];
+    /// Time in which the own pages are read at the start.
+    WEB_TIME: Duration = Duration::from_secs(5), fixed "the server starts without them, and has a notice";
     /// Trailer section of a chunked body.
     TRAILER_BYTES: usize = 512, exceeded "answered 431", tests ["trailer_section_up_to_its_limit"];
 }

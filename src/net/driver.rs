@@ -141,6 +141,10 @@ impl<'a> Connection<'a> {
             _ => {}
         }
         let Ok(is_flushed) = self.flush(endpoint, state) else { return self.handle_broken(endpoint) };
+        if is_flushed && state.finish.is_some() && !self.phase.failed && endpoint.refill(self.id) {
+            state.sends = true;
+            return Step::Progress;
+        }
         if (state.finish.is_some() || self.phase.failed) && is_flushed {
             return self.finish();
         }

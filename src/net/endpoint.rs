@@ -32,6 +32,11 @@ pub trait Endpoint {
     /// Drops the first `count` bytes of [`pending`](Self::pending), which were sent.
     fn sent(&mut self, id: SlotId, count: usize, now: Duration) -> State;
 
+    /// Adds more bytes to those that a connection has to send, once all were sent. Returns false if nothing follows.
+    fn refill(&mut self, _id: SlotId) -> bool {
+        false
+    }
+
     /// Returns true if a header of the PROXY protocol comes before the first byte of a connection.
     fn awaits_proxy(&self, _id: SlotId) -> bool {
         false

@@ -425,6 +425,10 @@ impl Endpoint for Core {
         self.server.state(id)
     }
 
+    fn refill(&mut self, id: SlotId) -> bool {
+        self.server.refill(id)
+    }
+
     fn handle_plain(&mut self, id: SlotId, now: Duration) -> State {
         self.server.handle_plain(id, now);
         self.finish_step(now);

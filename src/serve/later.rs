@@ -6,13 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::certificate::InUse;
-use super::{ReloadFiles, certificate, first_user, own_files, syslog};
+use super::{ReloadFiles, certificate, first_user, own_files, site, syslog};
 use crate::config::{self, Config, ConfigOrigin, References, Source};
+use crate::http::Site;
 use crate::keeper::Force;
 use crate::limits::{BOARD_FILE, CONFIG_BYTES};
 use crate::session::SessionKey;
 use crate::sys::drop_ins::{self, DropIn};
 use crate::sys::{file, memory_file};
+use crate::warning;
 
 /// A later configuration.
 pub(super) struct Later {
@@ -20,6 +22,8 @@ pub(super) struct Later {
     pub(super) config_origin: ConfigOrigin,
     /// Certificate and key, unless those in use stay.
     pub(super) tls: Option<InUse>,
+    /// Own pages, unless those in force stay.
+    pub(super) site: Option<Site>,
     /// TLS with the log server.
     pub(super) syslog_tls: syslog::Tls,
     /// Text of all files for the keeper, in memory.
@@ -46,6 +50,21 @@ impl Later {
     pub(super) fn read(files: &ReloadFiles, state_dir: &Path) -> Result<Box<Self>, String> {
         let (text, config_origin) = read(files);
         Self::of_file(text, config_origin, files, state_dir)
+    }
+
+    /// The same with its own pages.
+    pub(super) fn with_site(mut self: Box<Self>, owner: u32) -> Result<Box<Self>, String> {
+        let web = &self.config.web;
+        if !web.root.is_empty() {
+            let mut left_out = Vec::new();
+            let site = site::read(Path::new(web.root.as_str()), web.bytes, owner, &mut left_out);
+            if site.is_none() {
+                return Err(left_out.pop().unwrap_or_default());
+            }
+            left_out.iter().for_each(|line| warning!("{}", line));
+            self.site = site;
+        }
+        Ok(self)
     }
 
     /// Configuration with this text of its file.
@@ -102,6 +121,7 @@ impl Later {
             config,
             config_origin,
             tls,
+            site: None,
             syslog_tls,
             document,
             text,

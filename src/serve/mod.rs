@@ -21,6 +21,7 @@
 //! | `later`, `reload`, `reloads` | the configuration file, read again; on a thread; and put in force |
 //! | `change`, `trial` | the same of another text by an administrator, until he confirms it |
 //! | `syslog` | sockets of the log server |
+//! | `site` | own pages |
 //! | `shutdown` | restart and power-off of the board, which the keeper executes |
 
 mod announce;
@@ -44,6 +45,7 @@ mod reload;
 mod reloads;
 mod renewal;
 mod shutdown;
+mod site;
 mod state;
 mod syslog;
 mod system;
@@ -69,8 +71,9 @@ pub use self::preview::{Finding, check_files, check_start, token_warnings};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
 use self::reload::{Reloader, Reloads};
 use self::renewal::Renewal;
-use self::shutdown::Shutdown;
 pub use self::shutdown::end_board;
+use self::shutdown::{Shutdown, until_int};
+pub(crate) use self::site::SITE_STACK_BYTES;
 use self::state::{State, unread};
 pub(crate) use self::syslog::SYSLOG_BYTES;
 use self::syslog::Syslog;
@@ -99,8 +102,6 @@ use crate::{info, limits, warning};
 
 /// Tasks besides connections and processes. Each has its line in [`serve`].
 const OTHER_TASKS: usize = 12;
-/// Time after the first signal in which another one is the same.
-const REPEAT_TIME: Duration = Duration::from_secs(1);
 
 crate::limits::limits! {
     /// Time of the connections to close before an upgrade.
@@ -316,6 +317,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let mut enabled = EnabledFile::new(state_dir);
     let mut services = state::supervisor(std::mem::take(&mut config.services), &mut enabled, &mut state)?;
     services.inherit(link.inherited.services(), clock.now());
+    let site = site::at_start(&config.web, owner, &mut state.notices);
     state.recall(&[&own_files::STATE[..], &own_files::PAIR].concat());
     state.report(&mut board.notice);
     let conditions = Rc::new(ConditionWatch::new(clock));
@@ -351,6 +353,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         owner,
         api: Api::new(users, std::mem::take(&mut config.tokens), sessions, lockout, services, board),
     });
+    server.set_site(site);
     server.set_pairing(pairing);
     server.set_update(config.update);
     let connections = ConnectionTable::new(server.slots());
@@ -358,7 +361,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let sd_notify = SdNotify::new(link.notify, &NotifyEnvironment::of_this_process(), keeper);
     let sd_notify = Rc::new(sd_notify);
     let in_force = text.as_deref().unwrap_or_default().into();
-    let reloader = Reloader::new(files, state_dir.to_owned(), in_force, config.listen.address);
+    let reloader = Reloader::new(files, state_dir.to_owned(), in_force, config.listen.address, owner);
     let reloader = Rc::new(reloader);
     let listeners = Rc::new(Listeners::new(network, local));
     let [log, audit] = log_targets(&config, &build);
@@ -535,16 +538,6 @@ async fn until_end(
     let mut core = core.borrow_mut();
     core.kill_rest();
     core.log_counters();
-}
-
-/// Waits for a further SIGINT, with which a person at the terminal ends the wait for the services. Other
-/// signals have no such meaning: one SIGTERM to all processes of friendlet comes here twice, from its sender
-/// and from the keeper, which passes its own on. So does one SIGINT, but at once.
-async fn until_int(signals: &Signals) -> Received {
-    let start = Instant::now();
-    while signals.next().await != Received::Int || start.elapsed() < REPEAT_TIME {}
-    warning!("SIGINT again: killing what is left of the services");
-    Received::Int
 }
 
 /// Waits for a signal that stops the server.

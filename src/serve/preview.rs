@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::expiry::Dates;
-use super::{StartError, certificate, first_user, no_socket, no_socket_directory, own_files, state, syslog};
+use super::{
+    StartError, certificate, first_user, no_socket, no_socket_directory, own_files, site, state, syslog,
+};
 use crate::config::Config;
 use crate::net::Listener;
 use crate::sys::{Clock, file, state_lock};
@@ -58,6 +60,13 @@ pub fn check_files(
         Err(error) => vec![Finding::Error(error)],
     };
     findings.extend(syslog::tls(config.syslog.as_ref(), locate).err().map(Finding::Error));
+    let root = Path::new(config.web.root.as_str());
+    if !config.web.root.is_empty() {
+        let (owner, mut left_out) = (rustix::process::geteuid().as_raw(), Vec::new());
+        let root = locate(root).unwrap_or_else(|_| root.to_owned());
+        site::read(&root, config.web.bytes, owner, &mut left_out);
+        findings.extend(left_out.into_iter().map(Finding::Warning));
+    }
     findings
 }
 

@@ -38,6 +38,8 @@ pub(super) const NO_CALL: u64 = 0;
 pub(super) struct Reloader {
     files: ReloadFiles,
     state_dir: PathBuf,
+    /// User of the server.
+    owner: u32,
     /// Text of all files in force, but not of an unconfirmed change.
     in_force: RefCell<Arc<str>>,
     /// Text of all files of an unconfirmed change.
@@ -159,12 +161,19 @@ impl Reloads {
 }
 
 impl Reloader {
-    /// Reader of these files. `text` is that of all files in force.
-    pub(super) fn new(files: ReloadFiles, state_dir: PathBuf, text: Arc<str>, address: SocketAddr) -> Self {
+    /// Reader of these files. `text` is that of all files in force, `owner` the user of the server.
+    pub(super) fn new(
+        files: ReloadFiles,
+        state_dir: PathBuf,
+        text: Arc<str>,
+        address: SocketAddr,
+        owner: u32,
+    ) -> Self {
         let (done, results) = queue();
         Self {
             files,
             state_dir,
+            owner,
             in_force: RefCell::new(text),
             unconfirmed: RefCell::new(None),
             address: Cell::new(address),
@@ -224,13 +233,15 @@ impl Reloader {
     fn start(&self, call_id: u64, job: Job) -> bool {
         let (files, state_dir, done) = (self.files.clone(), self.state_dir.clone(), self.done.clone());
         let (in_force, address) = (self.in_force(), self.address.get());
+        let owner = self.owner;
         let unconfirmed = self.unconfirmed.borrow().clone();
         let shown = unconfirmed.clone().unwrap_or_else(|| Arc::clone(&in_force));
         self.is_reloading.set(matches!(job, Job::Read { is_trial: false }));
         let is_started = start(Box::new(move || {
             let result = match job {
                 Job::Read { is_trial } => {
-                    let outcome = Later::read(&files, &state_dir).map_err(cut);
+                    let outcome = Later::read(&files, &state_dir).and_then(|later| later.with_site(owner));
+                    let outcome = outcome.map_err(cut);
                     JobResult::Read { is_trial, outcome }
                 }
                 Job::Return => {

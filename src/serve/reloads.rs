@@ -185,6 +185,10 @@ impl Core {
         }
         // Only what is new is logged.
         self.look_at_dates(now);
+        // Others need a restart.
+        if let Some(site) = later.site.take().filter(|_| later.config.web == self.reloads.config.web) {
+            self.server.set_site(site);
+        }
         self.server.set_config_origin(later.config_origin);
         self.server.set(settings, now, &mut self.system);
     }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt::Display;
 use std::io;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, waitpid};
@@ -15,8 +16,11 @@ use crate::runtime::Notify;
 use crate::service::BoardEnd;
 use crate::service::{Arguments, Exit, LastExit};
 use crate::sys::fork::{self, Forked};
-use crate::sys::{BOARD_COMMAND_TIMEOUT, NotifyState, SdNotify, board};
+use crate::sys::{BOARD_COMMAND_TIMEOUT, NotifyState, Received, SdNotify, Signals, board};
 use crate::{info, warning};
+
+/// Time after the first signal in which another one is the same.
+const REPEAT_TIME: Duration = Duration::from_secs(1);
 
 /// Shutdown of the board on the request of an administrator.
 pub(super) struct Shutdown {
@@ -132,4 +136,14 @@ fn errno(error: &io::Error) -> i32 {
     warning!("board: cannot request the shutdown from init: {}", error);
     // Every error of a datagram socket has a number.
     error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())
+}
+
+/// Waits for a further SIGINT, with which a person at the terminal ends the wait for the services. Other
+/// signals have no such meaning: one SIGTERM to all processes of friendlet comes here twice, from its sender
+/// and from the keeper, which passes its own on. So does one SIGINT, but at once.
+pub(super) async fn until_int(signals: &Signals) -> Received {
+    let start = Instant::now();
+    while signals.next().await != Received::Int || start.elapsed() < REPEAT_TIME {}
+    warning!("SIGINT again: killing what is left of the services");
+    Received::Int
 }

@@ -52,6 +52,7 @@ mod notify;
 mod operations;
 mod ordering;
 mod output_files;
+mod own_pages;
 mod pairing;
 mod passwords;
 mod proxies;

@@ -70,6 +70,11 @@ fn each_limit_is_met_and_not_passed() {
         &format!("dir: longer than {} bytes", limits::FILE_PATH_BYTES),
     );
     assert_limit(
+        limits::WEB_BYTES,
+        |n| format!("[web]\nbytes = {n}"),
+        &format!("(limit of board '{}'), found {}", limits::BOARD, limits::WEB_BYTES + 1),
+    );
+    assert_limit(
         INTERFACE_NAME_BYTES,
         |n| format!("[network]\ninterface = '{}'", "a".repeat(n)),
         &format!("interface: longer than {} bytes", INTERFACE_NAME_BYTES),

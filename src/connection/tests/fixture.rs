@@ -354,7 +354,7 @@ impl Fixture {
     /// Takes all unsent bytes of the server.
     pub(super) fn get(&mut self, id: SlotId) -> Vec<u8> {
         let mut all = Vec::new();
-        while self.server.state(id).sends {
+        while self.server.state(id).sends || self.server.refill(id) {
             let pending = self.server.pending(id);
             all.extend_from_slice(pending);
             let count = pending.len();

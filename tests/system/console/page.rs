@@ -1,11 +1,14 @@
-//! `examples/page.html`, on a web server of its own.
+//! `examples/page.html`, on a web server of its own and as an own page.
 
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 
 use super::WIDE;
 use crate::support::browser::Browser;
+use crate::support::directory::Directory;
 use crate::support::wait::until;
 use crate::support::{Device, Server};
 
@@ -58,4 +61,38 @@ fn example_page_starts_and_stops_a_service_and_connects_again() {
     browser.until("document.querySelector('p').textContent === ''");
     browser.click("start allowed");
     browser.sees("started");
+}
+
+#[test]
+#[ignore = "the step 'console' runs it"]
+fn own_page_logs_in_and_starts_a_service_beside_the_console() {
+    const SCRIPT: &str = "<script type=\"module\">";
+    let page = include_str!("../../../examples/page.html");
+    let (head, script) = page.split_once(SCRIPT).unwrap();
+    let script = script.split_once("</script>").unwrap().0;
+    let script = script.replace(&format!("\"{BOARD}\""), "`wss://${location.host}`");
+    assert!(script.contains("location.host"));
+    let root = Directory::new();
+    root.write("app.js", script);
+    // A script in the page does not run.
+    let inline = "<script>document.title = 'inline'</script>";
+    root.write("index.html", format!("{head}{inline}<script type=\"module\" src=\"app.js\"></script>"));
+    fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
+    let server =
+        Server::start(&Device::new().with(&format!("[web]\nroot = \"{}\"\n", root.path().display())));
+    let browser = Browser::start(WIDE);
+    browser.go(&format!("https://{}/", server.address()));
+    browser.fill("User", "fadmin");
+    browser.fill("Password", "secret");
+    browser.click("Log in");
+    browser.click("start allowed");
+    browser.sees("started");
+    browser.until("document.title === 'Services of a board'");
+    browser.go(&format!("https://{}/console", server.address()));
+    browser.fill("User", "fadmin");
+    browser.fill("Password", "secret");
+    browser.click("Log in");
+    browser.sees("allowed");
+    browser.click("Stop allowed");
+    until("its process has ended", || server.services().is_empty());
 }
