@@ -1,6 +1,7 @@
 //! The board, and the calls under `system.library/board`.
 
 use core::fmt;
+use std::sync::Arc;
 
 use heapless::String;
 
@@ -29,7 +30,7 @@ const _: () = {
             + AUDIT_FAILS.len()
             + END_FAILS.len())
             + REQUEST_ID_BYTES * 6
-            + 768
+            + 960
             + CHECKS * 256
             <= REPLY_BYTES,
         "reply_bytes: must hold the health of a board"
@@ -71,6 +72,8 @@ pub struct Board {
     pub certificate: Option<String<NOTICE_BYTES>>,
     /// Names of the certificate in use.
     pub certificate_names: String<CERTIFICATE_TEXT_BYTES>,
+    /// SHA-256 of it, that of its public key, and its end.
+    pub certificate_facts: Arc<[std::string::String; 3]>,
     /// Notice about tokens that have expired, or will soon.
     pub token: Option<String<NOTICE_BYTES>>,
     /// Log server, its state and counts; empty without one.
@@ -174,10 +177,11 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         notice: &cx.api.reason,
         certificate: board.certificate.as_deref().unwrap_or_default(),
         certificate_names: &board.certificate_names,
+        certificate_facts: &board.certificate_facts,
         token: board.token.as_deref().unwrap_or_default(),
         sandbox: &board.sandbox,
         syslog: &board.syslog,
-        uptime_s: cx.now.as_secs(),
+        uptime_s: cx.now.as_secs().try_into().unwrap_or(u32::MAX),
         connections: cx.api.connections,
         sessions: Count { used: cx.api.accounts.sessions.len(), limit: SESSIONS },
         memory: cx.platform.memory(),

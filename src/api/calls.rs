@@ -289,10 +289,10 @@ pub static CALLS: &[Row] = &[
     },
     Row {
         path: &["board", "configuration"],
-        parameters: &["since", "sources", "text", "offset", "more", "dryrun", "seconds"],
+        parameters: &["since", "sources", "text", "offset", "more", "dryrun", "seconds", "base"],
         effect: Effect::ChangesWith("text"),
         summary: documentation(
-            "Returns the configuration file in force, without its secrets; `text` puts another one in force until it is confirmed, with `dryrun=true` only reports what would change.",
+            "Returns the configuration file in force, without its secrets; `text` puts another one in force until it is confirmed, with `dryrun=true` only reports what would change, and with `base` only if the file is still that one.",
         ),
         handler: Handler::Administrator(configuration::configuration),
     },

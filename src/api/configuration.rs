@@ -3,6 +3,7 @@
 //! A change is in force from memory until the same administrator confirms it over a connection that is younger, and with a
 //! login that is younger if it replaces his password: he still gets in. Else the earlier configuration is back.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::audit::{self, AuditCall, AuditObject};
@@ -33,8 +34,8 @@ pub struct Trial {
     pub until: Duration,
     /// Its file is being written: it is confirmed, unless that fails.
     pub is_writing: bool,
-    /// It opened another address, over which it is to be confirmed.
-    pub has_address: bool,
+    /// Address that it opened, over which it is to be confirmed.
+    pub address: Option<SocketAddr>,
     /// It replaced the password of its administrator, whose session is to be younger.
     pub needs_login: bool,
 }
@@ -173,6 +174,10 @@ fn change<'a>(
     else {
         return Outcome::Failed(Failure::Failed { function: CONFIGURATION, result: EINVAL });
     };
+    let base = call.parameter("base").map(|base| u64::from_str_radix(base, 16));
+    let Ok(base) = base.transpose() else {
+        return Outcome::Failed(Failure::Failed { function: CONFIGURATION, result: EINVAL });
+    };
     let refused = |reason| Outcome::Failed(Failure::Unchanged { function: CONFIGURATION, reason });
     if !(1..=most).contains(&seconds) {
         return refused("seconds: from 1 to those of change_confirm_time");
@@ -191,7 +196,7 @@ fn change<'a>(
             let is_local = matches!(identity, Identity::Local(_));
             let time = Duration::from_secs(seconds as u64);
             let session = identity.session();
-            let change = Change { text, by, is_local, session, time, is_dry };
+            let change = Change { text, by, is_local, session, time, is_dry, base };
             let change = ConfigurationWork::Change(Box::new(change));
             begin(change, Work::Configuration, CONFIGURATION, cx)
         }
@@ -222,7 +227,7 @@ pub(super) fn confirm<'a>(
     if caller.opened <= trial.since {
         return refused("this connection is older than the change: confirm it over a new one");
     }
-    if trial.has_address && !caller.is_beside && !matches!(caller.lent, Some(Identity::Local(_))) {
+    if trial.address.is_some() && !caller.is_beside && !matches!(caller.lent, Some(Identity::Local(_))) {
         return refused("the change opens another address: confirm it over a connection to that");
     }
     let is_older = |session| cx.api.accounts.sessions.last_login(session) <= Some(trial.since);

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use heapless::String as Name;
 
+use super::pending::Unconfirmed;
 use crate::limits::USER_NAME_BYTES;
 use crate::session::SessionKey;
 
@@ -41,6 +42,8 @@ pub struct Change {
     pub time: Duration,
     /// Nothing is to change: only the difference is of interest.
     pub is_dry: bool,
+    /// Checksum of the text that was changed, which is to be the one in force.
+    pub base: Option<u64>,
 }
 
 /// Text of the configuration file in force, without its secrets.
@@ -54,4 +57,8 @@ pub struct ConfigurationPage<'a> {
     pub from: usize,
     /// The text.
     pub text: &'a str,
+    /// Checksum of the whole text of the file.
+    pub base: u64,
+    /// The text is that of a change, of this administrator.
+    pub trial: Option<(&'a str, Unconfirmed)>,
 }

@@ -242,6 +242,8 @@ pub struct BoardStatus<'a> {
     pub certificate: &'a str,
     /// Names of the certificate in use, separated by commas; empty without TLS.
     pub certificate_names: &'a str,
+    /// SHA-256 of it, that of its public key, and its end; empty without.
+    pub certificate_facts: &'a [String; 3],
     /// Tokens that have expired or will soon, or empty.
     pub token: &'a str,
     /// Parts of the server's sandbox that are in force, separated by commas.
@@ -249,7 +251,7 @@ pub struct BoardStatus<'a> {
     /// Log server, its state and counts; empty without one.
     pub syslog: &'a str,
     /// Seconds since the start of the server.
-    pub uptime_s: u64,
+    pub uptime_s: u32,
     /// Open connections, and those with an identity that are served at once.
     pub connections: Count,
     /// Open sessions.

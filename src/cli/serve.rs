@@ -210,6 +210,7 @@ fn board(loaded: &Loaded) -> Board {
         change_notice: None,
         certificate: None,
         certificate_names: heapless::String::new(),
+        certificate_facts: std::sync::Arc::default(),
         token: None,
         name: None,
         is_audit_failing: false,

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::sync::Arc;
 
 use heapless::{String, Vec};
 
@@ -202,8 +203,9 @@ impl Server {
         }
     }
 
-    /// Sets the names of the certificate in use.
-    pub fn set_certificate_names(&mut self, names: &dyn fmt::Display) {
+    /// Sets the names of the certificate in use; its SHA-256, that of its public key, and its end.
+    pub fn set_certificate(&mut self, names: &dyn fmt::Display, facts: &Arc<[std::string::String; 3]>) {
+        self.api.board.certificate_facts = Arc::clone(facts);
         self.api.board.certificate_names = one_line(names);
     }
 

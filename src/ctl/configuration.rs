@@ -40,7 +40,7 @@ pub(super) fn run(
     match action {
         ConfigurationAction::Show { has_sources } => show(invocation, env, *has_sources),
         ConfigurationAction::Set { file, is_dry, seconds, is_confirmed } => {
-            set(invocation, env, &read_file(file)?, *is_dry, seconds.as_deref(), *is_confirmed)
+            set(invocation, env, &read_file(file)?, None, *is_dry, seconds.as_deref(), *is_confirmed)
         }
         ConfigurationAction::Edit => edit(invocation, env),
         ConfigurationAction::Confirm => {
@@ -53,14 +53,19 @@ pub(super) fn run(
 /// Prints the file in force, or the file of each service, check and device rule.
 fn show(invocation: &Invocation, env: &mut Env<'_>, has_sources: bool) -> Result<u8, Failure> {
     let sources = if has_sources { "true" } else { "false" };
-    let text = read_text(&mut connect(invocation, env)?, sources, invocation.json, env)?;
+    let (text, _) = read_text(&mut connect(invocation, env)?, sources, invocation.json, env)?;
     // In a file it is to stay as it is.
     env.print(&if io::stdout().is_terminal() { sanitize_lines(&text) } else { text })?;
     Ok(0)
 }
 
-/// Reads all pages of the text. With `is_json`, prints them instead.
-fn read_text(link: &mut Link, sources: &str, is_json: bool, env: &mut Env<'_>) -> Result<String, Failure> {
+/// Reads all pages of the text, and its checksum, empty from an earlier server. With `is_json`, prints them instead.
+fn read_text(
+    link: &mut Link,
+    sources: &str,
+    is_json: bool,
+    env: &mut Env<'_>,
+) -> Result<(String, String), Failure> {
     let (mut text, mut size) = (String::new(), None);
     loop {
         let since = text.len().to_string();
@@ -79,7 +84,8 @@ fn read_text(link: &mut Link, sources: &str, is_json: bool, env: &mut Env<'_>) -
         }
         text += &page;
         if text.len() >= of || page.is_empty() {
-            return Ok(if is_json { String::new() } else { text });
+            let base = Raw::parse(&answer).and_then(|page| text_of(page, "Base")).unwrap_or_default();
+            return Ok((if is_json { String::new() } else { text }, base));
         }
     }
 }
@@ -90,9 +96,14 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
         let text = "an editor needs a terminal; without one, use `friendlet ctl configuration set FILE`";
         return Err(Failure::new(USAGE, text));
     }
-    let before = read_text(&mut connect(invocation, env)?, "false", false, env)?;
+    let (before, mut base) = read_text(&mut connect(invocation, env)?, "false", false, env)?;
     let draft = env.state()?.path_of(&format!("{}.toml", encode(&invocation.url.to_string())));
-    if !(draft.exists() && continues(&draft, env)?) {
+    // Checksum of the text that the draft was made from.
+    let base_file = draft.with_extension("base");
+    if draft.exists() && continues(&draft, env)? {
+        base = fs::read_to_string(&base_file).unwrap_or(base);
+    } else {
+        env.state()?.write_draft(&base_file, &base)?;
         env.state()?.write_draft(&draft, &before)?;
     }
     let editor = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| std::env::var(name).ok());
@@ -127,7 +138,7 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
     if after == before {
         env.print("nothing was changed\n")?;
     } else {
-        let code = set(invocation, env, &after, false, None, true).map_err(|failure| {
+        let code = set(invocation, env, &after, Some(base), false, None, true).map_err(|failure| {
             let text = format!("{}\nthe draft is {}", failure.text, draft.display());
             failure.with_text(text)
         })?;
@@ -137,6 +148,7 @@ fn edit(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
     }
     // The next one asks about a draft that is left behind.
     let _ = fs::remove_file(&draft);
+    let _ = fs::remove_file(&base_file);
     Ok(0)
 }
 
@@ -183,11 +195,13 @@ fn read_file(path: &str) -> Result<String, Failure> {
     Err(Failure::new(IO, format!("cannot read {path}: {why}")))
 }
 
-/// Prints what another file changes, puts it in force, and confirms it over a new connection.
+/// Prints what another file changes, puts it in force, and confirms it over a new connection. `base` is the checksum of
+/// the text that was changed, or that of the one with which it is compared.
 fn set(
     invocation: &Invocation,
     env: &mut Env<'_>,
     text: &str,
+    mut base: Option<String>,
     is_dry: bool,
     seconds: Option<&str>,
     is_confirmed: bool,
@@ -195,10 +209,11 @@ fn set(
     let session = session(invocation, env)?;
     let mut link = connect(invocation, env)?;
     if !invocation.json {
-        let before = read_text(&mut link, "false", false, env)?;
+        let (before, shown) = read_text(&mut link, "false", false, env)?;
+        base.get_or_insert(shown);
         env.print(&sanitize_lines(&difference(&before, text)))?;
     }
-    let answer = send(&mut link, text, is_dry, seconds)?;
+    let answer = send(&mut link, text, base.as_deref().unwrap_or_default(), is_dry, seconds)?;
     let begin = Instant::now();
     // The confirmation needs another one.
     drop(link);
@@ -262,7 +277,13 @@ fn set(
 }
 
 /// Sends a file in parts. Returns the answer to the last one.
-fn send(link: &mut Link, text: &str, is_dry: bool, seconds: Option<&str>) -> Result<String, Failure> {
+fn send(
+    link: &mut Link,
+    text: &str,
+    base: &str,
+    is_dry: bool,
+    seconds: Option<&str>,
+) -> Result<String, Failure> {
     let (mut rest, mut offset) = (text, 0);
     loop {
         let mut end = PART_BYTES.min(rest.len());
@@ -279,6 +300,7 @@ fn send(link: &mut Link, text: &str, is_dry: bool, seconds: Option<&str>) -> Res
             ("dryrun", flag(is_dry)),
         ];
         parameters.extend(seconds.map(|seconds| ("seconds", seconds)));
+        parameters.extend((!base.is_empty()).then_some(("base", base)));
         let answer = link.call(CONFIGURATION, &parameters)?;
         if after.is_empty() {
             return Ok(answer);

@@ -194,6 +194,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
         out.put(r#", "SlotMissing": "#)?;
         out.put_string(format_args!("{missing}"))?;
     }
+    let [sum, key, end] = status.certificate_facts;
     put_members(
         out,
         &[
@@ -202,6 +203,9 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("Notice", status.notice),
             ("Certificate", status.certificate),
             ("CertificateNames", status.certificate_names),
+            ("CertificateSum", sum),
+            ("CertificateKey", key),
+            ("CertificateEnd", end),
             ("Token", status.token),
             ("Sandbox", status.sandbox),
         ],
@@ -210,7 +214,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
         put_members(out, &[("LogServer", status.syslog)])?;
     }
     for (name, number) in [
-        ("Uptime", status.uptime_s),
+        ("Uptime", u64::from(status.uptime_s)),
         ("Connections", status.connections.used as u64),
         ("Slots", status.connections.limit as u64),
         ("Sessions", status.sessions.used as u64),
@@ -256,25 +260,38 @@ fn put_reloaded(out: &mut Writer<'_>, reloaded: &Reloaded<'_>) -> Result<(), Ful
         put_names(out, title, &mut names.iter().map(|name| name.as_str()))?;
     }
     put_names(out, "NeedsRestart", &mut needs_restart.iter().copied())?;
-    if let Some(Unconfirmed { change, time, address, needs_login }) = unconfirmed {
-        out.put_display(format_args!(r#", "Change": {change}, "Seconds": {}"#, time.as_secs()))?;
-        if let Some(address) = address {
-            out.put_display(format_args!(r#", "Address": "{address}""#))?;
-        }
-        if *needs_login {
-            out.put(r#", "NeedsLogin": true"#)?;
-        }
+    if let Some(unconfirmed) = unconfirmed {
+        put_unconfirmed(out, unconfirmed)?;
     }
     out.put("}")
 }
 
+/// Writes the members of a change that is to be confirmed.
+fn put_unconfirmed(out: &mut Writer<'_>, unconfirmed: &Unconfirmed) -> Result<(), Full> {
+    let Unconfirmed { change, time, address, needs_login } = unconfirmed;
+    out.put_display(format_args!(r#", "Change": {change}, "Seconds": {}"#, time.as_secs()))?;
+    if let Some(address) = address {
+        out.put_display(format_args!(r#", "Address": "{address}""#))?;
+    }
+    out.put(if *needs_login { r#", "NeedsLogin": true"# } else { "" })
+}
+
 /// Writes a page of the configuration file. It begins like [`Outcome::Done`].
 fn configuration(out: &mut Writer<'_>, page: &ConfigurationPage<'_>) -> Result<(), Full> {
-    let ConfigurationPage { origin, size, from, text } = page;
+    let ConfigurationPage { origin, size, from, text, base, trial } = page;
     out.put(r#"{ "Status": "ok""#)?;
     put_members(out, &[("DeviceFile", origin)])?;
     let next = from + text.len();
-    out.put_display(format_args!(r#", "Size": {size}, "From": {from}, "Next": {next}"#))?;
+    out.put_display(format_args!(
+        r#", "Size": {size}, "From": {from}, "Next": {next}, "Limit": {}, "Base": "{base:016x}""#,
+        limits::CONFIG_BYTES
+    ))?;
+    if let Some((by, unconfirmed)) = trial {
+        out.put(r#", "Trial": { "By": "#)?;
+        out.put_string(by)?;
+        put_unconfirmed(out, unconfirmed)?;
+        out.put("}")?;
+    }
     put_members(out, &[("Text", text)])?;
     out.put("}")
 }

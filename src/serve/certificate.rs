@@ -48,6 +48,8 @@ pub(super) struct InUse {
 pub(super) struct Certificate {
     files: Arc<Files>,
     names: Names,
+    /// Its SHA-256, that of its public key, and its end; empty without one.
+    facts: Arc<[String; 3]>,
     /// PEM of one that the server has made, and of its key.
     renewable: Option<[Vec<u8>; 2]>,
     /// Notice that it is in memory alone.
@@ -266,7 +268,9 @@ impl Files {
             Refusal { text: format!("{}: {error}", file.path().display()), code }
         })?;
         let of_authority = authority.and_then(|(file, pem)| Dates::of_authority(file.path(), pem));
-        let dates = Dates::of_server(self.certificate.path(), certificate).into_iter().chain(of_authority);
+        let of_server = Dates::of_server(self.certificate.path(), certificate);
+        let end = of_server.as_ref().map(|dates| dates.end().to_string()).unwrap_or_default();
+        let dates = of_server.into_iter().chain(of_authority);
         let fingerprints = fingerprints(certificate).unwrap_or_default();
         let der = CertificateDer::from_pem_slice(certificate).ok();
         let der = der.as_deref().unwrap_or_default();
@@ -275,6 +279,7 @@ impl Files {
         let certificate = Arc::new(Certificate {
             files: Arc::clone(self),
             names: Names::of(der),
+            facts: Arc::new([fingerprints.certificate.clone(), fingerprints.key.clone(), end]),
             renewable: is_renewable.then(|| [certificate.to_owned(), key.to_owned()]),
             unwritten: None,
         });
@@ -435,6 +440,11 @@ impl Certificate {
     /// Its names.
     pub(super) fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Its SHA-256, that of its public key, and its end; empty without one.
+    pub(super) fn facts(&self) -> &Arc<[String; 3]> {
+        &self.facts
     }
 
     /// Notice that it is in memory alone.

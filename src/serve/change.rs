@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ring::digest::{SHA256, digest};
+
 use super::ReloadFiles;
 use super::later::{Beside, Later};
 use crate::api::CONFIGURATION_ANSWER_BYTES;
@@ -25,6 +27,19 @@ pub(super) struct Page {
     /// Position of the first byte.
     pub(super) from: usize,
     pub(super) text: String,
+    /// Checksum of the text of the file.
+    pub(super) base: u64,
+}
+
+/// Checksum of the file of a document, without its secrets: a change keeps those that it does not replace.
+fn checksum(hidden: &str) -> u64 {
+    let digest = digest(&SHA256, hidden.as_bytes());
+    digest.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+/// Text of the file of a document, without its secrets. A document in force is TOML.
+fn hidden(document: &str) -> String {
+    config::hide_secrets(file_of(document)).unwrap_or_default()
 }
 
 /// Text of the configuration file of a document.
@@ -35,6 +50,8 @@ pub(super) fn file_of(document: &str) -> &str {
 
 /// Shows a document from this position on, or the file of each service, check and device rule in it.
 pub(super) fn show(document: &str, name: &str, since: usize, has_sources: bool) -> Page {
+    let hidden = hidden(document);
+    let base = checksum(&hidden);
     let text = if has_sources {
         let mut files = config::split(document, name);
         if let Some(file) = files.first_mut() {
@@ -42,8 +59,7 @@ pub(super) fn show(document: &str, name: &str, since: usize, has_sources: bool) 
         }
         config::provenance(&files).into_iter().map(|line| line + "\n").collect()
     } else {
-        // A document in force is TOML.
-        config::hide_secrets(file_of(document)).unwrap_or_default()
+        hidden
     };
     let boundary = |mut at: usize| {
         at = at.min(text.len());
@@ -54,7 +70,7 @@ pub(super) fn show(document: &str, name: &str, since: usize, has_sources: bool) 
     };
     let from = boundary(since);
     let to = boundary(from + CONFIGURATION_ANSWER_BYTES);
-    Page { size: text.len(), from, text: text.get(from..to).unwrap_or_default().to_owned() }
+    Page { size: text.len(), from, text: text.get(from..to).unwrap_or_default().to_owned(), base }
 }
 
 /// Reads a change as a reload reads the file. `shown` is the document whose secrets it may keep, `in_force` the one to
@@ -67,6 +83,12 @@ pub(super) fn read(
     files: &ReloadFiles,
     state_dir: &Path,
 ) -> Result<[Box<Later>; 2], String> {
+    if change.base.is_some_and(|base| base != checksum(&hidden(shown))) {
+        return Err(
+            "base: another configuration is in force by now, which this change would undo: read it again"
+                .to_owned(),
+        );
+    }
     let name = files.config.display().to_string();
     let text = config::restore_secrets(&change.text, file_of(shown), &name);
     let text = text.map_err(|errors| errors.to_string())?;
@@ -176,6 +198,21 @@ mod tests {
         let exact = "#".repeat(CONFIGURATION_ANSWER_BYTES);
         assert_eq!(show(&exact, 0).text, exact);
         assert_eq!(show("\x1ca\nb", 0).size, config::hide_secrets(BOARD_FILE).unwrap().len());
+    }
+
+    #[test]
+    fn checksum_is_that_of_the_text_without_secrets() {
+        let sum = |document: &str, since, has_sources| show(document, "f", since, has_sources).base;
+        let document = "[[user]]\nname = 'a'\npassword = 'x'";
+        let whole = sum(document, 0, false);
+        assert_eq!(sum(document, 5, true), whole);
+        assert_eq!(sum(&document.replace("'x'", "'y'"), 0, false), whole, "a change keeps it");
+        assert_eq!(
+            sum(&(document.to_owned() + "\x1c1.toml\n# more"), 0, false),
+            whole,
+            "a change leaves drop-ins"
+        );
+        assert_ne!(sum(&document.replace("'a'", "'b'"), 0, false), whole);
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Core {
     pub(super) fn start(&mut self) {
         let now = self.now();
         if let Some(certificate) = &self.renewal.certificate {
-            self.server.set_certificate_names(certificate.names());
+            self.server.set_certificate(certificate.names(), certificate.facts());
         }
         self.look_at_dates(now);
         self.server.start(now, &mut self.system);

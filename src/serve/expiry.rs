@@ -86,6 +86,11 @@ impl Dates {
         dates.collect()
     }
 
+    /// Last second of the time.
+    pub(super) fn end(&self) -> Utc {
+        Utc(*self.valid.end())
+    }
+
     /// Stage at this time of day, and the time of day of the next one.
     fn stage(&self, now: Duration) -> (Stage, Option<Duration>) {
         let (first, last) = (*self.valid.start(), *self.valid.end());

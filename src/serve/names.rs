@@ -59,7 +59,7 @@ impl Core {
         if dates != self.expiry.dates() {
             self.expiry = ExpiryWatch::new(dates);
         }
-        self.server.set_certificate_names(certificate.names());
+        self.server.set_certificate(certificate.names(), certificate.facts());
         self.renewal.certificate = Some(certificate);
     }
 }

@@ -20,8 +20,15 @@ impl Core {
     pub(super) fn handle_shown(&mut self, call_id: u64, page: &Page, now: Duration) {
         self.system.reloader().release();
         let (_, origin) = self.server.config_state();
-        let Page { size, from, text } = page;
-        let page = ConfigurationPage { origin: origin.name(), size: *size, from: *from, text };
+        let Page { size, from, text, base } = page;
+        let trial = self.server.trial().map(|trial| {
+            let Trial { change, address, needs_login, .. } = *trial;
+            let time = trial.until.saturating_sub(now);
+            (trial.by.clone(), Answer { change, time, address, needs_login })
+        });
+        let trial = trial.as_ref().map(|(by, answer)| (by.as_str(), *answer));
+        let origin = origin.name();
+        let page = ConfigurationPage { origin, size: *size, from: *from, text, base: *base, trial };
         self.server.handle_completion(call_id, Completion::Shown(page), now, &mut self.system);
     }
 
@@ -115,9 +122,8 @@ impl Core {
         let effect = self.apply(later, false, now);
         let needs_login = password(self.server.users()) != before;
         let by = change.by.clone();
-        let (until, has_address) = (now + change.time, address.is_some());
-        let trial =
-            Trial { change: call_id, by, since: now, until, is_writing: false, has_address, needs_login };
+        let until = now + change.time;
+        let trial = Trial { change: call_id, by, since: now, until, is_writing: false, address, needs_login };
         self.server.begin_trial(trial);
         *answer = Some(Answer { change: call_id, time: change.time, address, needs_login });
         info!("configuration: change {} is to be confirmed within {} s", call_id, change.time.as_secs());

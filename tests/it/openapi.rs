@@ -46,14 +46,17 @@ const TYPES: &[(&str, &str)] = &[
     ("Operation", "operation: string, function: string, service: string, state: string, ago: integer"),
     ("Any", "[key: string]: unknown"),
     ("Board", "board: string, version: string, build: string, slot: string, slotState?: string, \
-        slotMissing?: string, deviceFile: string, complaint: string, notice: string, certificate: string, certificateNames: string, \
+        slotMissing?: string, deviceFile: string, complaint: string, notice: string, certificate: string, certificateNames: string, certificateSum: string, \
+        certificateKey: string, certificateEnd: string, \
         token: string, sandbox: string, logServer?: string, uptime: integer, connections: integer, slots: integer, sessions: integer, sessionSlots: integer, \
         memory: integer, memoryAvailable: integer, memoryTotal: integer, checks?: [Check]"),
     ("Records", "board: string, build: string, form: string, level: string, file?: integer, wall: integer, \
         mono: integer, from: integer, next: integer, records: string"),
     ("Changes", "dryRun?: boolean, added?: [string], changed?: [string], removed?: [string], \
         needsRestart?: [string], change?: integer, seconds?: integer, address?: string, needsLogin?: boolean"),
-    ("Configuration", "deviceFile: string, size: integer, from: integer, next: integer, text: string"),
+    ("Configuration", "deviceFile: string, size: integer, from: integer, next: integer, limit: integer, base: string, \
+        trial?: Trial, text: string"),
+    ("Trial", "by: string, change: integer, seconds: integer, address?: string, needsLogin?: boolean"),
 ];
 
 /// Types of the data of pushes.

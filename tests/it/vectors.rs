@@ -81,7 +81,7 @@ fn device(tls: bool) -> Device {
 }
 
 /// Wildcards of a `NAME.out` for unknown digits, each with the numbers of digits that it may stand for.
-const WILDCARDS: [(&str, &str, usize, usize); 7] = [
+const WILDCARDS: [(&str, &str, usize, usize); 8] = [
     // The server of a board writes defmt, the one beside these tests text.
     ("{FORM}", "defmtx", 4, 5),
     ("{SESSION}", "0123456789abcdef", 40, 40),
@@ -91,6 +91,8 @@ const WILDCARDS: [(&str, &str, usize, usize); 7] = [
     // Those of the machine.
     ("{NAMES}", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:-_, ", 0, 512),
     ("{NUMBER}", "0123456789", 1, 20),
+    // Checksum of the configuration file.
+    ("{SUM}", "0123456789abcdef", 16, 16),
     ("{BASE64}", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", 0, 8192),
 ];
 

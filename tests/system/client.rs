@@ -223,6 +223,29 @@ fn configuration_is_edited() {
 }
 
 #[test]
+fn draft_of_a_file_that_was_changed_meanwhile_is_refused_and_kept() {
+    let server = Server::start(&Device::plain());
+    let person = Person::new(&server);
+    let mut edit = person.command();
+    edit.args(["--session", ADMIN, "edit"]);
+    let with = |answer: &str, editor: &str| at_terminal(&edit, answer, &[("EDITOR", editor)]);
+    let own = with("", "sed -i '$a x = 1'");
+    assert!(own.code == Some(1) && own.stdout.contains("unknown key 'x'"), "{own:?}");
+    // Another administrator keeps a change.
+    let other = Person::new(&server);
+    let mut by_other = other.command();
+    by_other.args(["--session", ADMIN, "edit"]);
+    let run = at_terminal(&by_other, "", &[("EDITOR", "sed -i '$a # theirs'")]);
+    assert!(run.stdout.contains("confirmed and written"), "{run:?}");
+    let run = with("yes\n", "sed -i 's/x = 1/# mine/'");
+    assert!(run.code == Some(1) && run.stdout.contains("another configuration is in force"), "{run:?}");
+    assert!(run.stdout.contains("- # theirs") && run.stdout.contains("the draft is "), "{run:?}");
+    let file = std::fs::read_to_string(server.config_file()).unwrap();
+    assert!(file.contains("# theirs") && !file.contains("# mine"), "{file}");
+    server.stop();
+}
+
+#[test]
 fn draft_that_is_not_edited_on_is_kept_by_another_name() {
     let server = Server::start(&Device::plain());
     let person = Person::new(&server);

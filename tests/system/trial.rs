@@ -20,7 +20,7 @@ use crate::support::{Device, Server, process};
 
 const RUNS_ON: &str = "exec sleep 1000";
 /// Token of another administrator.
-const BOSS: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+pub(super) const BOSS: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 /// Time of a trial that is not confirmed, in seconds.
 pub(super) const SHORT: &str = "seconds=2";
 
@@ -202,6 +202,57 @@ fn only_the_same_administrator_confirms_over_a_new_connection() {
     let done = new.call(&frame("board/confirm", &format!(r#"{{"sessionid":"{ADMIN}"}}"#)));
     assert_eq!(done, OK);
     assert!(written(&server).contains("\"added\""));
+    server.stop();
+}
+
+/// The part of the answer that reads the file before its text.
+fn head(server: &Server, session: &str) -> String {
+    let answer = post(server, "configuration", session, "");
+    answer.split_once(", \"Text\"").unwrap().0.to_owned()
+}
+
+/// Checksum of the file in force.
+fn base(server: &Server) -> String {
+    head(server, ADMIN).split_once("\"Base\": \"").unwrap().1[..16].to_owned()
+}
+
+#[test]
+fn change_of_another_text_than_the_one_in_force_is_refused() {
+    let server = Server::start(&device(""));
+    let old = base(&server);
+    assert!(change_by(&server, BOSS, &text(&server, &device(&added("theirs"))), "").contains("\"Change\""));
+    assert_eq!(post(&server, "confirm", BOSS, ""), OK);
+    assert_ne!(base(&server), old);
+    let of_old = format!("base={old}");
+    for parameters in [of_old.clone(), format!("{of_old}&dryrun=true")] {
+        let refused = change(&server, &device(&added("added")), &parameters);
+        assert!(refused.contains("another configuration is in force by now"), "{refused}");
+    }
+    assert!(is_known(&server, "theirs") && !is_known(&server, "added"));
+    assert!(change(&server, &device(""), "base=x").contains("configuration returned: 22"));
+    // With that of the text in force, and without any.
+    let both = device(&(added("theirs") + &added("added")));
+    assert!(change(&server, &both, &format!("base={}", base(&server))).contains("\"Change\""));
+    assert_eq!(confirm(&server), OK);
+    assert!(change(&server, &device(""), "dryrun=true").contains(r#""Removed": ["theirs", "added"]"#));
+    server.stop();
+}
+
+#[test]
+fn every_administrator_reads_that_a_change_is_tried() {
+    let server = Server::start(&device(""));
+    assert!(!head(&server, BOSS).contains("\"Trial\""));
+    let later = Device { address: "127.0.0.2:0".to_owned(), ..device(&added("added")) };
+    let answer = change(&server, &later, "seconds=50");
+    let (_, members) = answer.split_once("\"Change\": ").unwrap();
+    for session in [ADMIN, BOSS] {
+        let head = head(&server, session);
+        let (_, trial) = head.split_once("\"Trial\": { \"By\": \"fadmin\", \"Change\": ").unwrap();
+        let left = trial.split_once("\"Seconds\": ").unwrap().1.split_once(',').unwrap().0;
+        assert!((1..=50).contains(&left.parse().unwrap()), "{head}");
+        let left = format!("\"Seconds\": {left}");
+        assert_eq!(trial.replace(&left, "\"Seconds\": 50"), members, "{head}");
+    }
     server.stop();
 }
 

@@ -66,7 +66,7 @@ fn status_is_sent_to_administrators_in_every_form() {
     let mut fixture = troubled();
     fixture.now = Duration::from_secs(12);
     let status = format!(
-        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Certificate": "", "CertificateNames": "", "Token": "", "Sandbox": "", "Uptime": 12{}"#,
+        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Certificate": "", "CertificateNames": "", "CertificateSum": "", "CertificateKey": "", "CertificateEnd": "", "Token": "", "Sandbox": "", "Uptime": 12{}"#,
         BOARD,
         env!("CARGO_PKG_VERSION"),
         use_of(1)
@@ -88,7 +88,7 @@ fn board_without_a_problem_has_an_empty_status() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let status = fixture.say(id, &frame("status", ADMIN)).remove(0);
-    let end = r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Certificate": "", "CertificateNames": "", "Token": "", "Sandbox": "", "Uptime": 1"#;
+    let end = r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Certificate": "", "CertificateNames": "", "CertificateSum": "", "CertificateKey": "", "CertificateEnd": "", "Token": "", "Sandbox": "", "Uptime": 1"#;
     assert!(status.ends_with(&format!("{end}{}", use_of(1))), "{status}");
     let unknown = fixture.say(id, &frame("frobnicate", ADMIN));
     assert_eq!(unknown, [r#"ok<!--separate-->{ "ErrorMessage": "nFunction not found" }"#]);
@@ -105,13 +105,16 @@ fn longest_complaint_and_notice_fit_every_answer() {
         ..Board::default()
     };
     let mut fixture = Fixture::with_board(4, board);
-    fixture.server.set_certificate_names(&"\"".repeat(CERTIFICATE_TEXT_BYTES + 1));
+    fixture.server.set_certificate(&"\"".repeat(CERTIFICATE_TEXT_BYTES + 1), &std::sync::Arc::default());
     let id = fixture.bound(ADMIN);
     let received = fixture.receive(id);
     assert!(received.is_empty(), "it was received with the binding");
     let status = fixture.say(id, &envelope("status", ADMIN)).remove(0);
     assert!(status.contains(r#"\"", "Notice": "\\"#), "{status}");
-    let names = format!(r#""CertificateNames": "{}", "#, r#"\""#.repeat(CERTIFICATE_TEXT_BYTES));
+    let names = format!(
+        r#""CertificateNames": "{}", "CertificateSum": "", "#,
+        r#"\""#.repeat(CERTIFICATE_TEXT_BYTES)
+    );
     assert!(status.contains(&names), "{status}");
     let warned = fixture.socket();
     let con = format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#);

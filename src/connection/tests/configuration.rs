@@ -8,9 +8,10 @@ use crate::call::{Completion, ConfigurationWork, UserName};
 use crate::connection::{Peer, SlotId};
 
 fn trial(fixture: &Fixture, has_address: bool) -> Trial {
+    let address = has_address.then_some(([192, 0, 2, 1], 6501).into());
     let (since, until) = (fixture.now, fixture.now + CHANGE_CONFIRM_TIME);
     let by = UserName::try_from("admin").unwrap();
-    Trial { change: 7, by, since, until, is_writing: false, has_address, needs_login: false }
+    Trial { change: 7, by, since, until, is_writing: false, address, needs_login: false }
 }
 
 /// Makes a call, and returns the answer if there is one yet.

@@ -262,6 +262,7 @@ fn checks_of_a_service_and_of_the_board() {
         notice: "",
         certificate: "",
         certificate_names: "",
+        certificate_facts: &Default::default(),
         token: "",
         sandbox: &"files".to_owned(),
         syslog: "",
@@ -288,6 +289,7 @@ fn status_of_the_board_escapes_its_strings() {
         notice: "",
         certificate: "c.pem: expires",
         certificate_names: "localhost, \"",
+        certificate_facts: &["5a".to_owned(), "3c".to_owned(), "2030".to_owned()],
         token: "[[token]] 2: expires",
         sandbox: &"files".to_owned(),
         syslog: "",
@@ -302,7 +304,7 @@ fn status_of_the_board_escapes_its_strings() {
         concat!(
             r#"{ "Status": "ok", "Board": "host", "Version": "0.1.0", "Build": "0a1b", "Slot": "A", "#,
             r#""SlotState": "testing", "SlotMissing": "service w\" is not up", "#,
-            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Certificate": "c.pem: expires", "CertificateNames": "localhost, \"", "Token": "[[token]] 2: expires", "Sandbox": "files", "Uptime": 12, "#,
+            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Certificate": "c.pem: expires", "CertificateNames": "localhost, \"", "CertificateSum": "5a", "CertificateKey": "3c", "CertificateEnd": "2030", "Token": "[[token]] 2: expires", "Sandbox": "files", "Uptime": 12, "#,
             r#""Connections": 2, "Slots": 4, "Sessions": 1, "SessionSlots": 8, "Memory": 1000, "#,
             r#""MemoryAvailable": 2000, "MemoryTotal": 4000}"#
         )
