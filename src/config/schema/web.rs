@@ -6,9 +6,9 @@ use crate::config::key::{Key, Kind, Table, board_limit, documentation, fixed};
 use crate::limits::WEB_BYTES;
 
 /// Default of `bytes`.
-const BYTES: u64 = 1024 * 1024;
+const BYTES: u32 = 1024 * 1024;
 
-const _: () = assert!(WEB_BYTES as u64 >= BYTES, "web_bytes: must hold the default of [web] bytes");
+const _: () = assert!(WEB_BYTES as u64 >= BYTES as u64, "web_bytes: must hold the default of [web] bytes");
 
 /// `[web]`.
 pub static WEB: Table = Table {

@@ -1,6 +1,7 @@
 //! The console in a real browser. The step 'console' of the whole gate runs these cases.
 
 mod access;
+mod configuration;
 mod device;
 mod origin;
 mod page;
