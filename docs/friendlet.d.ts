@@ -191,6 +191,9 @@ export interface Board {
   notice: string;
   certificate: string;
   certificateNames: string;
+  certificateSum: string;
+  certificateKey: string;
+  certificateEnd: string;
   token: string;
   sandbox: string;
   logServer?: string;
@@ -235,7 +238,18 @@ export interface Configuration {
   size: number;
   from: number;
   next: number;
+  limit: number;
+  base: string;
+  trial?: Trial;
   text: string;
+}
+
+export interface Trial {
+  by: string;
+  change: number;
+  seconds: number;
+  address?: string;
+  needsLogin?: boolean;
 }
 
 export interface ServiceChange {

@@ -1,10 +1,10 @@
 //! Work on the configuration file that a call asks for.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use heapless::String as Name;
 
-use super::pending::Unconfirmed;
 use crate::limits::USER_NAME_BYTES;
 use crate::session::SessionKey;
 
@@ -61,4 +61,17 @@ pub struct ConfigurationPage<'a> {
     pub base: u64,
     /// The text is that of a change, of this administrator.
     pub trial: Option<(&'a str, Unconfirmed)>,
+}
+
+/// Change of the configuration that is to be confirmed.
+#[derive(Clone, Copy, Debug)]
+pub struct Unconfirmed {
+    /// Its number.
+    pub change: u64,
+    /// Time to confirm it.
+    pub time: Duration,
+    /// Address that it opened, over which it is to be confirmed.
+    pub address: Option<SocketAddr>,
+    /// It replaces the password of its administrator, who is to log in again.
+    pub needs_login: bool,
 }

@@ -17,7 +17,7 @@ mod stored_log;
 
 use core::time::Duration;
 
-pub use self::configuration::{Change, ConfigurationPage, ConfigurationWork, UserName};
+pub use self::configuration::{Change, ConfigurationPage, ConfigurationWork, Unconfirmed, UserName};
 pub use self::failure::Failure;
 pub use self::operations::{
     LIMITS, OPERATION_EXIT_BYTES, OPERATION_ID_BYTES, OPERATION_TEXT_BYTES, OPERATIONS, Operation,
@@ -31,7 +31,7 @@ pub use self::outcome::{
 pub use self::parameters::{ParameterError, Parameters};
 pub use self::pending::{
     Audited, CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword,
-    Reloaded, Unconfirmed, Work,
+    Reloaded, Work,
 };
 pub use self::returned::Returned;
 pub use self::sessions::SessionList;

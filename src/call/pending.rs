@@ -1,11 +1,8 @@
 //! Calls whose outcome follows later.
 
-use core::net::SocketAddr;
-use core::time::Duration;
-
 use heapless::String;
 
-use super::configuration::ConfigurationPage;
+use super::configuration::{ConfigurationPage, Unconfirmed};
 use super::stored_log::StoredPage;
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
 use crate::service::{CommandError, Difference, Program, ServiceId, SpawnError, Verb};
@@ -203,19 +200,6 @@ pub struct Reloaded<'a> {
     pub is_trial: bool,
     /// It is in force until it is confirmed.
     pub unconfirmed: Option<Unconfirmed>,
-}
-
-/// Change of the configuration that is to be confirmed.
-#[derive(Clone, Copy, Debug)]
-pub struct Unconfirmed {
-    /// Its number.
-    pub change: u64,
-    /// Time to confirm it.
-    pub time: Duration,
-    /// Address that it opened, over which it is to be confirmed.
-    pub address: Option<SocketAddr>,
-    /// It replaces the password of its administrator, who is to log in again.
-    pub needs_login: bool,
 }
 
 /// End of the work of a [`PendingCall`].

@@ -110,7 +110,7 @@ function configurationView() {
     const { By, Change, Address, NeedsLogin } = trial;
     const isOwn = By === name;
     // Every address of the device, or another port: by the same name.
-    const there = Address && new URL(`${location.protocol}//${Address}${location.hash}`);
+    const there = Address && new URL(`${location.protocol}//${Address}${/\/console$/.test(location.pathname) ? "/console" : "/"}${location.hash}`);
     const hasPort = there?.port === location.port;
     if (there && (!hasPort || /^(0\.|\[::\])/.test(Address))) there.hostname = location.hostname;
     show(confirmation, [Change, isOwn], () => [make("div", { className: "trial" },

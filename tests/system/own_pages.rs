@@ -179,11 +179,7 @@ fn special_files_are_left_out_and_nothing_waits_for_them() {
         assert_eq!(server.get(path).status, 404);
     }
     assert_eq!(server.get("/healthz").body, "ok\n");
-    assert!(
-        server.call("board/status").contains("[web] root: "),
-        "{}",
-        server.call("board/status")
-    );
+    assert!(server.call("board/status").contains("[web] root: "), "{}", server.call("board/status"));
 }
 
 #[test]
