@@ -12,9 +12,9 @@ const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; 
     img-src 'self' data: blob:; object-src 'none'; base-uri 'self'; \
     form-action 'self'; frame-ancestors 'self'";
 /// File of a directory.
-const INDEX: &str = "index.html";
+const INDEX: &[u8] = b"index.html";
 /// Suffix of a compressed file beside another one.
-const GZIP: &str = ".gz";
+const GZIP: &[u8] = b".gz";
 /// Longest path with both.
 const NAME_BYTES: usize = PATH_BYTES + INDEX.len() + GZIP.len();
 /// `"`, 16 digits, `"`.
@@ -46,6 +46,8 @@ const TYPES: [(&str, &str); 17] = [
 pub struct Site {
     /// Contents of all files, one after the other.
     bytes: Vec<u8>,
+    /// Hash of all paths and tags.
+    version: u64,
     files: Vec<SiteFile>,
 }
 
@@ -55,8 +57,8 @@ pub struct SiteFile {
     /// Path of a request, decoded.
     path: Box<str>,
     content: Range<usize>,
-    /// Entity tag, made of the content.
-    tag: [u8; TAG_BYTES],
+    /// Hash of the content.
+    tag: u64,
 }
 
 /// File for a request, and the use that the client has for it.
@@ -99,7 +101,8 @@ impl Site {
             self.bytes.truncate(start);
             return Err(error);
         }
-        let tag = tag(room);
+        let tag = hash(0xcbf2_9ce4_8422_2325, room);
+        self.version = hash(self.version ^ tag, path.as_bytes());
         self.files.push(SiteFile { path: path.into(), content: start..start + size, tag });
         Ok(())
     }
@@ -121,13 +124,7 @@ impl Site {
 
     /// Returns true if both have the same files in the same versions and order.
     pub fn is_same(&self, other: &Self) -> bool {
-        let version = |file: &SiteFile| (file.content.len(), file.tag);
-        self.files.len() == other.files.len()
-            && self
-                .files
-                .iter()
-                .zip(&other.files)
-                .all(|(one, other)| one.path == other.path && version(one) == version(other))
+        self.version == other.version
     }
 
     /// Returns the file at the path of a request, which may be percent-encoded; that of a directory is its `index.html`.
@@ -136,22 +133,23 @@ impl Site {
         if self.files.is_empty() {
             return None;
         }
-        let mut encoded = heapless::Vec::<u8, PATH_BYTES>::from_slice(path.as_bytes()).ok()?;
-        let mut name = heapless::String::<NAME_BYTES>::try_from(decode_path(&mut encoded).ok()?).ok()?;
-        if name.ends_with('/') {
-            name.push_str(INDEX).ok()?;
+        let mut name = heapless::Vec::<u8, NAME_BYTES>::from_slice(path.as_bytes()).ok()?;
+        let length = decode_path(&mut name).ok()?.len();
+        name.truncate(length);
+        if name.ends_with(b"/") {
+            name.extend_from_slice(INDEX).ok()?;
         }
         let plain = self.position(&name)?;
         let media_type = media_type(&name);
-        name.push_str(GZIP).ok()?;
+        name.extend_from_slice(GZIP).ok()?;
         let gzip = self.position(&name);
         let file = gzip.filter(|_| accepts_gzip).unwrap_or(plain);
-        let is_known = self.files.get(file).is_some_and(|file| has_tag(known_tags, file.tag()));
+        let is_known = self.files.get(file).is_some_and(|file| has_tag(known_tags, file.tag().text()));
         Some(SiteUse { file, media_type, has_gzip: gzip.is_some(), is_gzip: file != plain, is_known })
     }
 
-    fn position(&self, path: &str) -> Option<usize> {
-        self.files.iter().position(|file| *file.path == *path)
+    fn position(&self, path: &[u8]) -> Option<usize> {
+        self.files.iter().position(|file| file.path.as_bytes() == path)
     }
 
     /// Content of a file from this position on.
@@ -162,28 +160,35 @@ impl Site {
 }
 
 impl SiteFile {
-    fn tag(&self) -> &str {
-        str::from_utf8(&self.tag).unwrap_or_default()
+    /// Entity tag. Dates are of no use: a board may have no clock, and all files of an image one date.
+    fn tag(&self) -> Tag {
+        let mut tag = [b'"'; TAG_BYTES];
+        for (place, digit) in tag.iter_mut().skip(1).zip(0..16) {
+            let digit = (self.tag >> (60 - 4 * digit)) as u8 & 15;
+            *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        }
+        Tag(tag)
     }
 }
 
-/// Entity tag of a content (FNV-1a, 64 bits). Dates are of no use: a board may have no clock, and all files of an image one date.
-fn tag(content: &[u8]) -> [u8; TAG_BYTES] {
-    let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mut tag = [b'"'; TAG_BYTES];
-    for (place, digit) in tag.iter_mut().skip(1).zip(0..16) {
-        let digit = (hash >> (60 - 4 * digit)) as u8 & 15;
-        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+/// Text of an entity tag.
+struct Tag([u8; TAG_BYTES]);
+
+impl Tag {
+    fn text(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
     }
-    tag
+}
+
+/// Hash of bytes (FNV-1a, 64 bits), from that of the bytes before them.
+fn hash(before: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(before, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Media type of a file with this name.
-fn media_type(name: &str) -> &'static str {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension).unwrap_or_default();
-    let row = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
+fn media_type(name: &[u8]) -> &'static str {
+    let extension = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    let row = TYPES.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(extension));
     row.map_or("application/octet-stream", |(_, media_type)| media_type)
 }
 
@@ -208,7 +213,7 @@ pub fn write_site_head(
     if page.has_gzip {
         writer.field("vary", "accept-encoding")?;
     }
-    writer.field("etag", file.tag())?;
+    writer.field("etag", file.tag().text())?;
     writer.field("content-security-policy", POLICY)?;
     writer.finish(b"", true)
 }
@@ -273,11 +278,14 @@ mod tests {
     }
 
     #[test]
-    fn path_of_a_page_up_to_its_limit() {
+    fn longest_path_is_found_with_its_compressed_file() {
         let path = |length| format!("/{}", "x".repeat(length - 1));
-        let site = site(&[(&path(PATH_BYTES), "x"), (&path(PATH_BYTES + 1), "y")]);
-        assert_eq!(found(&site, &path(PATH_BYTES)), Some("x"));
-        assert_eq!(found(&site, &path(PATH_BYTES + 1)), None);
+        let longest = path(PATH_BYTES);
+        let site = site(&[(&longest, "x"), (&format!("{longest}.gz"), "z")]);
+        assert_eq!(found(&site, &longest), Some("x"));
+        assert!(site.find(&longest, true, None).unwrap().is_gzip);
+        // The head of such a request is refused.
+        assert_eq!(found(&site, &path(NAME_BYTES + 1)), None);
     }
 
     #[test]
@@ -302,7 +310,7 @@ mod tests {
     #[test]
     fn known_version_has_no_body() {
         let before = site(&[("/a.txt", "1")]);
-        let tag = before.files[0].tag().to_owned();
+        let tag = before.files[0].tag().text().to_owned();
         // FNV-1a of "1".
         assert_eq!(tag, "\"af63ac4c86019afc\"");
         let known = before.find("/a.txt", true, Some(&format!("\"x\", W/{tag}"))).unwrap();
@@ -321,8 +329,9 @@ mod tests {
             ("/A.PNG", "image/png"),
             ("/a.tar.gz", "application/octet-stream"),
             ("/html", "application/octet-stream"),
+            ("/a.", "application/octet-stream"),
         ] {
-            assert_eq!(super::media_type(name), media_type, "{name}");
+            assert_eq!(super::media_type(name.as_bytes()), media_type, "{name}");
         }
     }
 

@@ -65,7 +65,9 @@ pub fn check_files(
         let (owner, mut left_out) = (rustix::process::geteuid().as_raw(), Vec::new());
         let root = locate(root).unwrap_or_else(|_| root.to_owned());
         site::read(&root, config.web.bytes, owner, &mut left_out);
-        findings.extend(left_out.into_iter().map(Finding::Warning));
+        for line in left_out {
+            findings.push(Finding::Warning(line));
+        }
     }
     findings
 }
