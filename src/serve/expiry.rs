@@ -239,6 +239,7 @@ mod tests {
     #[test]
     fn dates_are_a_problem_before_after_and_in_the_last_thirty_days() {
         let (dates, day, first) = (own(), DAY.as_secs(), END - 365 * DAY.as_secs());
+        assert_eq!(dates.end().to_string(), "2027-01-01T00:00:00Z");
         for (now, expected) in [
             (
                 first - 1,

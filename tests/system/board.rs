@@ -39,6 +39,12 @@ fn notice_of_init_is_in_the_status_and_pushed_on_binding() {
     let status = server.call("board/status");
     let reported = r#""Slot": "B", "DeviceFile": "given", "Complaint": "", "Notice": "no \"data\" partition", "Certificate": "", "CertificateNames": "localhost, "#;
     assert!(status.contains(reported), "{status}");
+    until("it is logged", || server.log().contains(", its public key "));
+    let log = server.log();
+    let (sum, rest) = log.split_once("has the SHA-256 ").unwrap().1.split_once(", its public key ").unwrap();
+    let certificate =
+        format!(r#""CertificateSum": "{sum}", "CertificateKey": "{}", "CertificateEnd": """#, &rest[..64]);
+    assert!(status.contains(&certificate), "{status}");
     let mut socket = server.bound(ADMIN);
     let notice = r#"{"type":"msg","data":{"type":"server-notice","data":"no \"data\" partition"}}"#;
     assert_eq!(socket.text(), notice);
