@@ -93,6 +93,16 @@ impl Server {
         }
     }
 
+    /// Notifies each socket that is bound.
+    fn notify_bound(&mut self, notice: &str, now: Duration) {
+        let is_bound = |slot: &Connection| slot.closing.is_open() && slot.auth.bound.is_some();
+        for slot in self.slots.iter_mut().filter(|slot| is_bound(slot)) {
+            slot.put_answer(|out| reply::notice(out, notice));
+            slot.track_stall(now);
+            wake(&mut self.wakes, slot.place.id);
+        }
+    }
+
     /// Writes to the audit trail what later settings change of each user.
     fn audit_users(&mut self, later: &Users, tokens: &Tokens, now: Duration) {
         let (rates, accounts) = (&mut self.api.audit, &self.api.accounts);
@@ -267,6 +277,9 @@ impl Server {
         stored: &mut dyn FnMut(&str) -> Option<bool>,
     ) -> u64 {
         let replaced = self.api.services.finish_reload(now, unix_s, stored);
+        if replaced != 0 {
+            self.notify_bound("services changed", now);
+        }
         self.slots.iter_mut().for_each(|slot| slot.pushes.forget(replaced));
         self.api.operations.forget_services(replaced);
         replaced

@@ -1,8 +1,9 @@
 // Log-in, the parts of the console, and the state of the connection.
 
 let view = { nodes: [] };
-// Notices that administrators have received.
-const notices = new Set();
+// Notices of the board that are not wanted any more.
+const dismissed = new Set();
+const NOTICES_MS = 5000;
 
 const PARTS = [
   ["#/", "Services", servicesView, false],
@@ -12,26 +13,40 @@ const PARTS = [
   ["#/account", "Account", accountView, false],
 ];
 
+const parts = () => PARTS.filter(([, , , isForAdmins]) => link.isAdmin || !isForAdmins);
+const notHere = (text, update) => ({ nodes: [make("h1", {}, "Not here"), make("p", {}, text)], update });
+
+// Name of a service in an address; one that nobody has is not decoded.
+function decode(name) {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
 // Shows the part of the console that the address names.
 function route() {
-  if (!link.session) return;
+  if (!shownRights) return;
   const hash = location.hash || "#/";
-  const part = PARTS.find(([at, , , isForAdmins]) => at === hash && (link.isAdmin || !isForAdmins)) ?? PARTS[0];
   const name = /^#\/service\/(.+)$/.exec(hash)?.[1];
+  const part = name ? PARTS[0] : parts().find(([at]) => at === hash);
   leave();
   drawServices = () => view.update?.();
-  view = name ? serviceView(decodeURIComponent(name)) : part[2]();
+  view = name ? serviceView(decode(name)) : (part?.[2]() ?? notHere("There is no such part, or it is for administrators."));
   find("main").replaceChildren(...view.nodes);
-  for (const node of find("nav").children) {
-    if (node.hash === part[0]) node.setAttribute("aria-current", "page");
+  for (const node of nav.children) {
+    if (node.hash === part?.[0]) node.setAttribute("aria-current", "page");
     else node.removeAttribute("aria-current");
   }
+  retitle();
   drawServices();
   begin();
 }
 
 // Ends the work of the part that is left; without a connection, nothing has to.
 function leave() {
+  answerQuestion?.(false);
   Promise.resolve(view.stop?.()).catch(() => {});
 }
 
@@ -39,35 +54,50 @@ function begin() {
   if (link.isBound) Promise.resolve(view.start?.()).catch(report);
 }
 
+// Shows the problems that the board has now, but those that were read.
 function showNotices() {
+  const texts = [board.Complaint, board.Notice, board.Certificate, board.Token].filter((text) => text && !dismissed.has(text));
   const line = find("#notice");
-  line.hidden = notices.size === 0;
-  write(line, [...notices].join("\n"));
+  line.hidden = texts.length === 0;
+  show(line, texts, () => [texts.join("\n"), button("Dismiss", () => {
+    texts.forEach((text) => dismissed.add(text));
+    showNotices();
+  })]);
 }
 
-link.onbound = async () => {
-  const hasPage = !find("header").hidden;
-  find("header").hidden = false;
-  find("nav").replaceChildren(...PARTS.filter((part) => link.isAdmin || !part[3]).map(([at, name]) => make("a", { href: at }, name)));
+const readNotices = () => link.isAdmin && link.isBound && readBoard().then(showNotices);
+
+// User and rights that are shown; empty while nothing is.
+let shownRights = "";
+
+// Shows what the user may see. A part that is shown goes on, unless the rights are others now.
+async function showAll() {
+  const rights = [link.user, link.isAdmin, link.mayChange];
+  const isOther = String(rights) !== shownRights;
+  shownRights = String(rights);
+  show(nav, rights, () => parts().map(([at, name]) => make("a", { href: at }, name)));
   write(find("#user"), link.user);
   try {
     await readServices();
-    if (link.isAdmin) readBoard().catch(report);
+    Promise.resolve(readNotices()).catch(report);
   } catch (error) {
     report(error);
   }
-  if (!hasPage || !view.start) route();
+  if (isOther || !view.start) route();
   else begin();
+  if (document.activeElement === document.body) find("main").focus({ preventScroll: true });
+}
+
+link.onbound = () => {
+  if (line.dataset.lost) say("");
+  showAll();
 };
 
-link.onstate = (state) => {
-  // The server reports them at each bind.
-  if (state === "connecting") notices.clear();
-  showNotices();
+link.onstate = (state, reason) => {
   const line = find("#link");
-  const words = { online: "", connecting: "connecting ..", offline: "offline: what is shown may be old" };
-  // An attempt after a loss is no news.
-  if (state === "connecting" && line.className === "offline") return;
+  const words = { online: "", connecting: "connecting ..", offline: `offline: ${reason ?? "what is shown may be old"}` };
+  // An attempt after a loss is no news, and its reason stays.
+  if ((state === "connecting" || (state === line.className && !reason)) && line.className === "offline") return;
   line.className = state;
   write(line, words[state]);
 };
@@ -76,12 +106,11 @@ link.onpush = (type, data) => {
   if (type === "service-change") handleChange(data);
   else if (type === "service-events") readStatus(data.service);
   else if (type === "service-log") view.handleLog?.(data);
-  else if (data === "rights changed") readServices().catch(report);
-  else if (type === "server-notice") {
-    notices.add(data);
-    showNotices();
-  } else if (type === "check-change") {
-    say(`Check ${data.check}: ${[data.state, data.error].filter(Boolean).join(", ")}`, data.state === "failing");
+  else if (data === "rights changed") link.identify().then(showAll).catch(report);
+  else if (data === "services changed") readServices().then(drawServices).catch(report);
+  else if (type === "server-notice") Promise.resolve(readNotices()).catch(report);
+  else if (type === "check-change") {
+    tell(`Check ${data.check}`, [data.state, data.error].filter(Boolean).join(", "));
     view.handleChange?.(data.service);
   }
 };
@@ -89,16 +118,18 @@ link.onpush = (type, data) => {
 link.onend = (reason) => {
   leave();
   services.clear();
-  notices.clear();
+  dismissed.clear();
+  board = {};
+  shownRights = find("#link").className = "";
   showNotices();
   loginView(reason);
 };
 
 // Of this tab alone: the server has one session for all log-ins of a user with one device.
-const device = `console-${[...crypto.getRandomValues(new Uint8Array(4))].map((octet) => octet.toString(16).padStart(2, "0")).join("")}`;
+const device = `console-${randomId()}`;
 
 function loginView(reason) {
-  find("header").hidden = true;
+  header.hidden = true;
   view = { nodes: [] };
   const name = make("input", { autocomplete: "username", required: true, autocapitalize: "none", spellcheck: false });
   const password = make("input", { type: "password", autocomplete: "current-password", required: true });
@@ -111,38 +142,31 @@ function loginView(reason) {
     form.setAttribute("aria-busy", "true");
     say("Logging in ..");
     try {
-      const login = await link.post("login", { username: name.value, password: password.value, deviceid: device });
+      const session = await link.logIn({ username: name.value, password: password.value, deviceid: device });
       say("");
-      beginSession(login.sessionid);
+      beginSession(session);
     } catch (error) {
-      say(refusal(error), true);
+      report(error);
       password.select();
       password.focus();
     }
     form.removeAttribute("aria-busy");
   });
   find("main").replaceChildren(make("div", { className: "login" }, form));
+  retitle();
   say(reason);
   name.focus();
 }
 
-// Words for a refused log-in: code 6 has the end of a block in Unix time, 0 for a wrong password.
-function refusal(error) {
-  const until = Number(/^Account blocked until: (\d+)$/.exec(error.message)?.[1] ?? NaN);
-  if (Number.isNaN(until)) return error.message;
-  if (until === 0) return "Wrong user or password.";
-  const left = until - Date.now() / 1000;
-  const time = left > 0 && left < 86400 ? `in ${duration(left)}` : "later";
-  return `Too many wrong passwords: log-in is blocked for you. Try again ${time}.`;
-}
-
+// The page may have to wait for its socket: it says so, and offers to log out.
 function beginSession(session) {
   link.session = session;
   sessionStorage.setItem("session", session);
+  header.hidden = false;
+  find("main").replaceChildren(make("p", { className: "quiet" }, "Connecting to the device .."));
   link.open();
 }
 
-// The session is forgotten here even if the device does not answer.
 find("#logout").addEventListener("click", () => link.logOut().catch(report));
 addEventListener("hashchange", () => {
   say("");
@@ -152,6 +176,8 @@ addEventListener("hashchange", () => {
 });
 setInterval(() => !document.hidden && view.tick?.(), 1000);
 setInterval(() => !document.hidden && link.isBound && readServices().catch(() => {}), 60000);
+// A problem that is over is not pushed.
+setInterval(() => !document.hidden && !find("#notice").hidden && Promise.resolve(readNotices()).catch(() => {}), NOTICES_MS);
 
 const stored = sessionStorage.getItem("session");
 if (stored) beginSession(stored);

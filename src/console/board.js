@@ -10,8 +10,7 @@ let board = {};
 
 async function readBoard() {
   board = await link.call("board/status");
-  write(find("#board"), board.Board);
-  document.title = `${board.Board}: service control`;
+  retitle();
   return board;
 }
 

@@ -1,6 +1,9 @@
 // One service: its facts, actions, ends and output.
 
 const LOG_LINES = 2000;
+const BLOCK_LINES = 100;
+const LAST_LINES = 10;
+const DRAW_MS = 150;
 const USAGE_MS = 5000;
 
 function serviceView(name) {
@@ -18,7 +21,7 @@ function serviceView(name) {
 
   const update = () => {
     const service = services.get(name);
-    if (!service) return;
+    if (!service) return route();
     state.className = `state ${service.State}`;
     write(state, STATES[service.State] ?? service.State);
     buttons.update(service);
@@ -38,8 +41,11 @@ function serviceView(name) {
       ["Starts at boot", service.Enabled ? "yes" : "no"],
       ["Next start", details.Next == null ? "" : `in ${duration(details.Next)}`],
     ]);
-    show(list, rows.map((node) => node.textContent), () => rows);
-    show(last, service.output ?? [], () => (service.output?.length ? [heading("Last lines before the end"), make("pre", {}, service.output.join("\n"))] : []));
+    amend(list, rows);
+    // Without a process, what is kept ends with them; a program that could not be started has written nothing.
+    const isOver = !service.Pid && service.LastExit && !service.LastExit.startsWith("cannot start");
+    const lines = service.output ?? (isOver ? log.newest() : []);
+    show(last, lines, () => (lines.length ? [heading("Last lines before the end"), make("pre", {}, lines.join("\n"))] : []));
   };
 
   const read = async () => {
@@ -58,7 +64,7 @@ function serviceView(name) {
       heading("Declaration"), make("dl", {}, rows)]);
   };
 
-  if (!services.has(name)) return { nodes: [make("h1", {}, "Not here"), make("p", {}, `There is no service ${name} that you may control.`)] };
+  if (!services.has(name)) return notHere(`There is no service ${name} that you may control.`, () => services.has(name) && route());
   const timer = setInterval(() => read().catch(() => {}), USAGE_MS);
   return {
     nodes: [
@@ -69,7 +75,7 @@ function serviceView(name) {
     tick: update,
     handleChange: (changed) => changed === name && read().catch(report),
     handleLog: log.push,
-    start: () => Promise.all([read(), log.follow()]),
+    start: () => Promise.all([read(), log.follow().then(update)]),
     stop: () => (clearInterval(timer), log.stop()),
   };
 }
@@ -90,34 +96,60 @@ function declared(details) {
 // Button of a named command: a program shows its output.
 function commandButton(name, command, output) {
   return button(command.Name, async () => {
-    const answer = await run(name, "command", { cmd: command.Name });
-    if (answer.Exit == null) return;
+    const parameters = [path(name, "command"), { cmd: command.Name }];
+    const answer = await run(name, command.Name, command.Signal ? link.operate(...parameters) : link.post(...parameters));
+    if (answer?.Exit == null) return;
+    say(`${name}: ${command.Name}: ${answer.Exit}`, answer.Exit !== "exit 0");
     const text = answer.Output + (answer.Cut ? "\n(cut)" : "");
     output.replaceChildren(heading(`${command.Name}: ${answer.Exit}`), make("pre", {}, text || "(no output)"));
   }, { title: command.Signal ? `signal ${command.Signal}` : commandLine(command.Program ?? []) });
 }
 
-// Output of a service: all that is kept, then what follows.
+// Output of a service: what is kept, then what follows. Lines are added in blocks, so that a selection stays, and the oldest
+// blocks leave. Pushes are drawn a few times a second: a service may write without an end.
 function logView(name) {
-  const lines = [];
+  // Blocks of lines, each with its element.
+  const blocks = [];
+  let waiting = [];
+  let timer = 0;
   let next = 0;
   let isFollowing = true;
   const box = make("pre", { className: "log", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": `Output of ${name}` });
   const count = make("span", { className: "quiet", role: "status" });
-  const search = make("input", { type: "search", oninput: () => draw(true) });
+  const search = make("input", { type: "search", oninput: () => (blocks.forEach(fill), draw(), toEnd()) });
   const follow = make("input", { type: "checkbox", checked: true, onchange: () => (follow.checked ? view.start() : stop()).catch(report) });
-  const draw = (isWhole) => {
-    const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
+  const number = (key) => blocks.reduce((sum, block) => sum + block[key].length, 0);
+  const fill = (block) => {
     const wanted = search.value.toLowerCase();
-    const found = wanted ? lines.filter((line) => line.toLowerCase().includes(wanted)) : lines;
-    write(box, found.length ? `${found.join("\n")}\n` : "");
-    write(count, wanted ? `${found.length} of ${lines.length} lines` : "");
-    if (atEnd || isWhole) box.scrollTop = box.scrollHeight;
+    block.found = wanted ? block.lines.filter((line) => line.toLowerCase().includes(wanted)) : block.lines;
+    write(block.node, block.found.map((line) => `${line}\n`).join(""));
+  };
+  const toEnd = () => (box.scrollTop = box.scrollHeight);
+  const draw = () => {
+    timer = 0;
+    const isAtEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
+    for (let at = 0; at < waiting.length; at += BLOCK_LINES) {
+      const block = { lines: waiting.slice(at, at + BLOCK_LINES), node: make("div") };
+      fill(block);
+      blocks.push(block);
+      box.append(block.node);
+    }
+    waiting = [];
+    for (let over = number("lines") - LOG_LINES; over >= blocks[0]?.lines.length;) {
+      const { lines, node } = blocks.shift();
+      over -= lines.length;
+      // What is read stays where it is.
+      const height = isAtEnd ? 0 : node.offsetHeight;
+      node.remove();
+      if (height) box.scrollTop -= height;
+    }
+    write(count, search.value ? `${number("found")} of ${number("lines")} lines` : "");
+    if (isAtEnd) toEnd();
   };
   const add = (page) => {
-    if (page.Lost > 0 && next > 0) lines.push(`-- ${page.Lost} bytes are not kept any more --`);
-    lines.push(...page.Lines);
-    lines.splice(0, lines.length - LOG_LINES);
+    if (page.Lost > 0 && next > 0) waiting.push(`-- ${page.Lost} bytes are not kept any more --`);
+    waiting.push(...page.Lines);
+    waiting.splice(0, waiting.length - LOG_LINES);
     next = page.Next;
   };
   // Reads all pages, then follows from the end of the last one.
@@ -129,7 +161,8 @@ function logView(name) {
       add(page);
     } while (page.Lines.length);
     if (isFollowing) add(await link.call(path(name, "log"), { since: String(next), follow: "true" }));
-    draw(true);
+    draw();
+    toEnd();
   };
   const stop = async () => {
     isFollowing = false;
@@ -138,11 +171,12 @@ function logView(name) {
   const push = ({ service, next: to, lost, lines: more }) => {
     if (!isFollowing || service !== name || to <= next) return;
     add({ Lost: lost, Lines: more, Next: to });
-    draw();
+    timer ||= setTimeout(draw, DRAW_MS);
   };
+  const newest = () => blocks.slice(-LAST_LINES).flatMap(({ lines }) => lines).slice(-LAST_LINES);
   return {
     node: make("section", { "aria-label": "Output" }, heading("Output"),
       make("div", { className: "row" }, labelled("Search", search), make("label", {}, follow, " Follow"), count), box),
-    follow: start, stop, push,
+    follow: start, stop, push, newest,
   };
 }

@@ -1,5 +1,8 @@
 // Services with their states: the snapshot, the pushes, and the table of all.
 
+// Code of a service that is not there, or not the user's.
+const GONE = "20";
+
 const services = new Map();
 // Names whose status is being read, and true if it has changed since.
 const reading = new Map();
@@ -20,6 +23,7 @@ async function readServices() {
   for (const { Name, state, reason } of Services) {
     if (!services.has(Name)) services.set(Name, { name: Name, State: state, Reason: reason ?? "", entered: null });
   }
+  drawServices();
   await Promise.all([...names].map(readStatus));
 }
 
@@ -30,7 +34,8 @@ async function readStatus(name) {
   try {
     take(name, await link.call(path(name, "status")));
   } catch (error) {
-    if (link.isBound) report(error);
+    if (error.code === GONE) services.delete(name), drawServices();
+    else if (link.isBound) report(error);
   }
   const again = reading.get(name);
   reading.delete(name);
@@ -48,10 +53,10 @@ function take(name, status) {
 function handleChange({ service: name, state, pid, reason, output }) {
   const service = services.get(name);
   if (!service) return void readServices().catch(report);
+  // Other rights have all states anew.
+  if (service.State !== state || service.Pid !== pid) tell(name, [STATES[state] ?? state, reason].filter(Boolean).join(", "));
   Object.assign(service, { State: state, Pid: pid, entered: Date.now() });
   if (reason) Object.assign(service, { Reason: reason, output: output ?? [] });
-  if (state === "failed" || reason) say(`${name}: ${[STATES[state] ?? state, reason].filter(Boolean).join(", ")}`, state === "failed");
-  else say(`${name}: ${STATES[state] ?? state}`);
   readStatus(name);
   drawServices();
   view.handleChange?.(name);
@@ -68,11 +73,20 @@ function explain(service) {
   return words.filter(Boolean).join("; ");
 }
 
-async function run(name, verb, parameters = {}) {
+// Verbs that are answered at once.
+const QUICK = ["stop", "pause"];
+const DONE = { install: "starts at boot from now on", uninstall: "does not start at boot any more" };
+
+// Has a verb executed, and tells what came of it. What others did meanwhile, or an error of a later press, stays in view.
+async function run(name, verb, call) {
   say(`${name}: ${verb} ..`);
+  // What runs before a start is not pushed.
+  setTimeout(() => link.isBound && readStatus(name), 300);
   try {
-    const answer = await link.post(path(name, verb), parameters);
-    say(`${name}: ${verb} done`);
+    const answer = await (call ?? (QUICK.includes(verb) ? link.call(path(name, verb)) : link.operate(path(name, verb))));
+    const done = answer ? (DONE[verb] ?? `${verb} done`) : await untold(name);
+    if (line.className === "bad") tell(name, done);
+    else say(`${name}: ${done}`);
     return answer;
   } catch (error) {
     const service = services.get(name);
@@ -81,6 +95,14 @@ async function run(name, verb, parameters = {}) {
   } finally {
     if (link.isBound) readStatus(name);
   }
+}
+
+// What came of a call whose answer is not known, by the state some time later.
+async function untold(name) {
+  await pause(1500);
+  const { State, Reason } = services.get(name) ?? {};
+  if (State === "failed") throw new CallError(`${name}: ${Reason}`);
+  return STATES[State] ?? "removed";
 }
 
 // Buttons of a service; those that have no effect in its state are off. A viewer has none.
@@ -124,7 +146,8 @@ function servicesView() {
   };
   const title = make("h1", {}, "Services");
   const table = make("table", {}, columns("Service", "State", "Since", "Reason", "Restarts", "At boot", "Actions"), body);
-  return { nodes: [title, table, empty], tick: drawServices };
+  // It has nothing of its own to read: after a loss it goes on as it is.
+  return { nodes: [title, table, empty], tick: drawServices, start() {} };
 }
 
 function makeRow(name) {
@@ -132,9 +155,12 @@ function makeRow(name) {
   const fields = ["Since", "Reason", "Restarts", "At boot"].map((label) => cell(label));
   const [since, reason, restarts, enabled] = fields;
   const description = make("div", { className: "quiet" });
+  reason.className = "wrap";
   const buttons = verbs(name, ["start", "stop", "restart"]);
+  const title = cell("", make("a", { href: `#/service/${encodeURIComponent(name)}` }, name), description);
+  title.className = "wrap";
   const node = make("tr", {},
-    cell("", make("a", { href: `#/service/${encodeURIComponent(name)}` }, name), description),
+    title,
     cell("", state), fields, cell("", make("div", { className: "row" }, buttons.nodes)));
   const update = (service) => {
     state.className = `state ${service.State}`;

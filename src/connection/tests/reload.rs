@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::fixture::{ADMIN, ANNA, Fixture, frame};
 use crate::api::Board;
 use crate::connection::Settings;
+use crate::service::ServiceTable;
 use crate::session::{Grants, LOCKOUT_TIME, Users};
 
 /// Settings with these users, and the tokens in force.
@@ -59,6 +60,22 @@ fn stream_of_a_user_with_other_rights_has_all_states_anew() {
     let settings = settings(&fixture, with(&[]));
     fixture.server.set(settings, fixture.now, &mut fixture.system);
     assert!(fixture.get(*anna).is_empty() && fixture.get(*admin).is_empty(), "their rights are the same");
+}
+
+#[test]
+fn services_that_leave_are_reported_to_all_and_those_that_stay_to_nobody() {
+    let mut fixture = Fixture::new(4);
+    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {ANNA}\r\n\r\n");
+    let id = fixture.connect();
+    fixture.http(id, &request);
+    let same = fixture.server.services().table().clone();
+    for (later, is_reported) in [(same, false), (ServiceTable::new(), true)] {
+        let later = fixture.server.services().table().succeed(later);
+        fixture.server.reload(later, fixture.now, &mut fixture.system);
+        fixture.server.finish_reload(fixture.now, None, &mut |_| None);
+        let read = String::from_utf8(fixture.get(id)).unwrap();
+        assert_eq!(read.contains("event: server-notice\ndata: \"services changed\""), is_reported, "{read}");
+    }
 }
 
 #[test]

@@ -234,6 +234,16 @@ impl Server {
         self.replace(|| kill_process(pid, Signal::KILL).unwrap());
     }
 
+    /// Stops the server without an end, as a board that hangs.
+    pub(crate) fn pause(&self) {
+        kill_process(Pid::from_raw(self.pid.try_into().unwrap()).unwrap(), Signal::STOP).unwrap();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        kill_process(Pid::from_raw(self.pid.try_into().unwrap()).unwrap(), Signal::CONT).unwrap();
+    }
+
     /// Upgrades the server, and waits for the one that follows it.
     #[track_caller]
     pub(crate) fn upgrade(&mut self) {

@@ -86,6 +86,30 @@ fn phone_shows_32_services_without_scrolling_sideways() {
     browser.until(is_narrow);
 }
 
+#[test]
+#[ignore = "the step 'console' runs it"]
+fn ordinary_description_leaves_the_words_of_other_columns_whole() {
+    let description =
+        "reads the sensors of the machine hall, and writes what they measure to the data base of the site";
+    let keys = format!("description = \"{description}\"\nautostart = true");
+    let long = format!("description = \"{}\"", "w".repeat(110));
+    let console =
+        Console::log_in(&Device::new().with(&shell("sensors", "exec sleep 1000", &keys)).with(&shell(
+            "long",
+            "exec sleep 1000",
+            &long,
+        )));
+    let browser = &console.browser;
+    browser.sees("running");
+    for width in [1200, 1024, 900, 768, 360] {
+        browser.resize((width, 700));
+        browser.until(
+            "[...document.querySelectorAll('td button, .state')].every((node) => node.offsetHeight < 46)
+                && document.documentElement.scrollWidth <= innerWidth",
+        );
+    }
+}
+
 /// Faults of a page that axe-core finds, except those of minor impact.
 #[track_caller]
 fn faults(browser: &Browser) -> Vec<String> {

@@ -1,7 +1,9 @@
 //! The console in a real browser. The step 'console' of the whole gate runs these cases.
 
 mod access;
+mod changes;
 mod configuration;
+mod connection;
 mod device;
 mod origin;
 mod page;

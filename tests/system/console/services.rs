@@ -59,7 +59,7 @@ fn death_has_its_reason_and_its_last_lines() {
     let console = Console::log_in(&Device::new().with(&shell("web", script, "")));
     let browser = &console.browser;
     browser.click("Start web");
-    browser.until("document.querySelector('#message').textContent.includes('exit 3')");
+    browser.until("document.querySelector('#news').textContent.includes('exit 3')");
     browser.until("document.querySelectorAll('tbody tr')[1].innerText.includes('exit 3')");
     browser.click("web");
     browser.sees("Last lines before the end");
