@@ -121,6 +121,8 @@ link.onend = (reason) => {
   dismissed.clear();
   board = {};
   shownRights = find("#link").className = "";
+  show(nav, "", () => []);
+  write(find("#user"), "");
   showNotices();
   loginView(reason);
 };

@@ -3,7 +3,7 @@
 const LOG_LINES = 2000;
 const BLOCK_LINES = 100;
 const LAST_LINES = 10;
-const DRAW_MS = 150;
+const LOG_MS = 150;
 const USAGE_MS = 5000;
 
 function serviceView(name) {
@@ -171,7 +171,7 @@ function logView(name) {
   const push = ({ service, next: to, lost, lines: more }) => {
     if (!isFollowing || service !== name || to <= next) return;
     add({ Lost: lost, Lines: more, Next: to });
-    timer ||= setTimeout(draw, DRAW_MS);
+    timer ||= setTimeout(draw, LOG_MS);
   };
   const newest = () => blocks.slice(-LAST_LINES).flatMap(({ lines }) => lines).slice(-LAST_LINES);
   return {
