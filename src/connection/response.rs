@@ -56,16 +56,6 @@ pub(super) fn put(
     config: &HttpConfig,
     write: &mut dyn FnMut(&mut [u8], Recipient<'_>) -> Option<usize>,
 ) -> Result<(), SendBufferFull> {
-    let mut write = Some(write);
-    put_any(connection, config, &mut |room, to| write.take()?(room, to))
-}
-
-/// The same for all responses, once in the program.
-fn put_any(
-    connection: &mut Connection,
-    config: &HttpConfig,
-    write: &mut dyn FnMut(&mut [u8], Recipient<'_>) -> Option<usize>,
-) -> Result<(), SendBufferFull> {
     let Request { head_only, origin, is_rest, methods, .. } = connection.request;
     // A request is refused before the page that it is from is checked, if its head is malformed.
     let origin = origin

@@ -98,6 +98,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Booted, "system::stopping::services_start_and_stop_in_order", "reads a file that a service wrote"),
     (Booted, "system::stopping::signals_to_keeper_and_server_leave_the_time_to_flush", "reads a file that a service wrote"),
     (Booted, "system::names::", "changes the addresses of the machine of the server"),
+    (Booted, "system::own_pages::", "its pages are files of the test's machine"),
     (Booted, "system::pairing::", "opens the local socket and reads files on the machine of the server"),
     (Booted, "system::syslog::", "the log servers are the test's, at the loopback of its machine"),
     (Booted, "system::tls::certificate_that_nears_its_end", "writes certificates beside the configuration file"),
