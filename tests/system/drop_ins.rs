@@ -83,7 +83,7 @@ fn package_brings_a_service_and_the_owner_overrides_it() {
     let path = |name: &str| directory.file(&format!("friendlet.d/{name}"));
     let file = directory.file("friendlet.toml");
     let lines = format!(
-        "{file}: ok\nservice allowed: {file}\nservice web: {}, overrides {}\nservice after-radio: {}\nservice radio: masked by {}, overrides {}\n\n",
+        "{file}: ok\nservice allowed: {file}\nservice web: {}, overrides {}\nservice after-radio: {}\nservice radio: masked by {}, overrides {}\n",
         path("90-owner.toml"),
         path("10-web.toml"),
         path("20-radio.toml"),
