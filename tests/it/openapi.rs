@@ -232,9 +232,16 @@ fn description() -> Value {
     );
     let mut schemas = schemas(TYPES);
     // Answers of calls that are not a resource are types of TypeScript alone.
-    let text = json!(paths).to_string() + &schemas.to_string();
-    let is_used = |name: &str| text.contains(&format!("\"#/components/schemas/{name}\""));
-    schemas.as_object_mut().unwrap().retain(|name, _| is_used(name));
+    // A type that only an unused one names is not used, either.
+    loop {
+        let count = schemas.as_object().unwrap().len();
+        let text = json!(paths).to_string() + &schemas.to_string();
+        let is_used = |name: &str| text.contains(&format!("\"#/components/schemas/{name}\""));
+        schemas.as_object_mut().unwrap().retain(|name, _| is_used(name));
+        if schemas.as_object().unwrap().len() == count {
+            break;
+        }
+    }
     let tags: BTreeSet<&str> = paths
         .values()
         .flat_map(|item| item.as_object().unwrap().values())
