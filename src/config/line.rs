@@ -1,5 +1,6 @@
 //! Line of a configuration file, which need not be TOML.
 
+use super::key::Key;
 use super::schema::TABLES;
 
 /// Line of a configuration file.
@@ -41,6 +42,11 @@ impl<'t> Line<'t> {
     }
 }
 
+/// Keys with a secret value, of all tables.
+fn secrets() -> impl Iterator<Item = &'static Key> {
+    TABLES.iter().flat_map(|table| table.keys).filter(|key| key.is_secret)
+}
+
 /// Returns true if a table has a key of this name.
 fn is_known(name: &str) -> bool {
     TABLES.iter().flat_map(|table| table.keys).any(|key| key.name == name)
@@ -49,8 +55,7 @@ fn is_known(name: &str) -> bool {
 /// A line without an equals sign, up to its first word: what follows may be a secret. So may be a line of which the value begins in
 /// the one before.
 fn without_value<'t>(text: &'t str, table: &str, is_open: bool) -> &'t str {
-    let secrets = TABLES.iter().flat_map(|table| table.keys).filter(|key| key.is_secret);
-    let is_secret = secrets.into_iter().any(|key| table.rsplit('.').next() == Some(key.name));
+    let is_secret = secrets().any(|key| table.rsplit('.').next() == Some(key.name));
     let start = text.len() - text.trim_start().len();
     match text.trim_start().chars().next() {
         Some(first) if first.is_alphabetic() && !is_open => {
@@ -92,8 +97,7 @@ fn secret(text: &str, table: &str) -> Option<usize> {
     {
         return Some(name.len());
     }
-    let keys = TABLES.iter().flat_map(|table| table.keys).filter(|key| key.is_secret);
-    let begins = keys.filter_map(|key| {
+    let begins = secrets().filter_map(|key| {
         // `env` may have a table of its own, or variables with a dot.
         let end = if own == Some(key.name) { 0 } else { text.find(key.name)? + key.name.len() };
         let (_, rest) = text.split_at_checked(end)?;

@@ -87,16 +87,13 @@ impl Server {
             |slot: &Connection| slot.auth.bound.is_some_and(|identity| users.contains(&identity.user()));
         for slot in self.slots.iter_mut().filter(|slot| slot.closing.is_open() && is_one(slot)) {
             slot.pushes.add_all(&self.api.services);
-            slot.put_answer(|out| reply::notice(out, "rights changed"));
-            slot.track_stall(now);
-            wake(&mut self.wakes, slot.place.id);
         }
+        self.notify_bound("rights changed", &is_one, now);
     }
 
-    /// Notifies each socket that is bound.
-    fn notify_bound(&mut self, notice: &str, now: Duration) {
-        let is_bound = |slot: &Connection| slot.closing.is_open() && slot.auth.bound.is_some();
-        for slot in self.slots.iter_mut().filter(|slot| is_bound(slot)) {
+    /// Notifies each open socket for which `is_one` returns true.
+    fn notify_bound(&mut self, notice: &str, is_one: &dyn Fn(&Connection) -> bool, now: Duration) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.closing.is_open() && is_one(slot)) {
             slot.put_answer(|out| reply::notice(out, notice));
             slot.track_stall(now);
             wake(&mut self.wakes, slot.place.id);
@@ -278,7 +275,7 @@ impl Server {
     ) -> u64 {
         let replaced = self.api.services.finish_reload(now, unix_s, stored);
         if replaced != 0 {
-            self.notify_bound("services changed", now);
+            self.notify_bound("services changed", &|slot| slot.auth.bound.is_some(), now);
         }
         self.slots.iter_mut().for_each(|slot| slot.pushes.forget(replaced));
         self.api.operations.forget_services(replaced);

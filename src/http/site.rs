@@ -163,10 +163,9 @@ impl SiteFile {
     /// Entity tag. Dates are of no use: a board may have no clock, and all files of an image one date.
     fn tag(&self) -> Tag {
         let mut tag = [b'"'; TAG_BYTES];
-        for (place, digit) in tag.iter_mut().skip(1).zip(0..16) {
-            let digit = (self.tag >> (60 - 4 * digit)) as u8 & 15;
-            *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
-        }
+        let [_, digits @ .., _] = &mut tag;
+        // There is room for 16 digits.
+        let _ = base16ct::lower::encode(&self.tag.to_be_bytes(), digits);
         Tag(tag)
     }
 }

@@ -12,7 +12,7 @@
 //! | `responder` | the machine of a server |
 //! | `browse` | question of a client, and the servers in a response |
 //!
-//! What is left out, and why: `docs/decisions/0040-found-on-the-network.md`.
+//! Omissions and their reasons: `docs/decisions/0040-found-on-the-network.md`.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 

@@ -54,10 +54,10 @@ pub(super) fn connect_to(address: &SocketAddr, kind: SocketType) -> Result<Owned
     }
 }
 
-/// Socket for datagrams to a path whose mount does not hang.
-pub(super) fn connect_to_path(path: &str) -> Result<OwnedFd, Errno> {
-    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM)?;
-    connect(&socket, &SocketAddrUnix::new(path)?)?;
+/// Socket that is connected to a path, whose mount may hang.
+pub(super) fn connect_to_path(path: &SocketAddrUnix, kind: SocketType) -> Result<OwnedFd, Errno> {
+    let socket = socket(AddressFamily::UNIX, kind)?;
+    connect(&socket, path)?;
     Ok(socket)
 }
 
@@ -132,7 +132,7 @@ fn in_thread(path: &str) -> Result<Connecting, Errno> {
     let (of_thread, to) = (Arc::clone(&result), address.clone());
     let work = Box::new(move || {
         // A full backlog is an error, too: the next attempt is a new one.
-        let made = socket(AddressFamily::UNIX, SocketType::STREAM).and_then(|socket| connect(&socket, &to));
+        let made = connect_to_path(&to, SocketType::STREAM);
         of_thread.store(made.err().map_or(0, Errno::raw_os_error), Ordering::Release);
         drop(place);
     });

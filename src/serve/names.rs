@@ -62,9 +62,7 @@ impl Core {
         self.server.set_certificate(certificate.names(), certificate.facts());
         self.renewal.certificate = Some(certificate);
     }
-}
 
-impl Core {
     /// Makes the announcer, if the configuration wants one. Returns true then.
     fn start_announcer(&mut self) -> io::Result<bool> {
         let is_announced = self.reloads.config.listen.is_announced;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_send_buffer_size, set_tcp_user_timeout, socket_error};
-use rustix::net::{SendFlags, SocketType, send};
+use rustix::net::{SendFlags, SocketAddrUnix, SocketType, send};
 use rustls::ClientConfig;
 
 use super::certificate::Locate;
@@ -410,7 +410,12 @@ impl Active {
     /// Opens a socket, and begins a connection.
     fn open(&self, now: Duration) -> Result<Link, Failure> {
         let address = match &self.settings.target {
-            Target::Journal => return Ok(Link::Datagrams(connect_to_path(JOURNAL_SOCKET)?)),
+            Target::Journal => {
+                return Ok(Link::Datagrams(connect_to_path(
+                    &SocketAddrUnix::new(JOURNAL_SOCKET)?,
+                    SocketType::DGRAM,
+                )?));
+            }
             Target::Datagrams(address) => {
                 return Ok(Link::Datagrams(connect_to(address, SocketType::DGRAM)?));
             }
